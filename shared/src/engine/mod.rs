@@ -1,0 +1,5 @@
+//! The engines: implementations of [`crate::Tensor`].
+
+pub mod candle;
+#[cfg(feature = "webgpu")]
+pub mod webgpu;

@@ -1,0 +1,5 @@
+//! Layers: a struct that holds parameters, a constructor that asks a [`crate::Scope`] for them, a `forward`.
+
+mod conv2d;
+
+pub use conv2d::Conv2d;

@@ -1,0 +1,1 @@
+//! Training, evaluation and publishing, as a library so that tests can call it.
