@@ -1,1 +1,159 @@
-//! TODO
+//! Checkpoints: weights with what is needed to build the network and to know where it comes from.
+//!
+//! A checkpoint is a safetensors file. Its metadata holds, as JSON under `atelier`, a [`Metadata`]: the configuration of the
+//! model, what it was trained on and what was measured. Any safetensors reader can open it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use half::f16;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::models::SuperresConfig;
+use crate::{Error, Result};
+
+/// The key of the metadata in the file.
+const KEY: &str = "atelier";
+
+/// How weights are stored. Whatever it is, they are read as f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 2 bytes a weight: for the page.
+    F16,
+    /// 4 bytes a weight: for training.
+    F32,
+}
+
+/// What a checkpoint says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The network and its size.
+    pub config: SuperresConfig,
+    /// Where the weights come from: data, steps, program. One line a fact.
+    #[serde(default)]
+    pub provenance: BTreeMap<String, String>,
+    /// What was measured, e.g. `set5_psnr`.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// A dense f32 tensor in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// Dimensions, outermost first.
+    pub dims: Vec<usize>,
+    /// Row-major values; as many as the product of `dims`.
+    pub values: Vec<f32>,
+}
+
+/// Named tensors and their [`Metadata`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// What the file says about itself.
+    pub metadata: Metadata,
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, Dense>,
+}
+
+impl Checkpoint {
+    /// Reads a file's content.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for anything that is not a safetensors file with f16 or f32 tensors and Atelier's metadata, or that
+    /// holds values that are not finite.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let broken = |e: &dyn std::fmt::Display| Error::Checkpoint(format!("not a safetensors file: {e}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
+        let text = header
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(KEY))
+            .ok_or_else(|| Error::Checkpoint(format!("no `{KEY}` metadata: not written by Atelier")))?;
+        let metadata: Metadata =
+            serde_json::from_str(text).map_err(|e| Error::Checkpoint(format!("cannot read its metadata: {e}")))?;
+        metadata.config.validate()?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
+        let tensors = file.iter().map(|(name, view)| Ok((name.to_owned(), dense(name, &view)?))).collect::<Result<_>>()?;
+        Ok(Self { metadata, tensors })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::from_bytes`]; the message names the file.
+    pub fn read(path: &std::path::Path) -> Result<Self> {
+        let named = |e: String| Error::Checkpoint(format!("{}: {e}", path.display()));
+        let bytes = std::fs::read(path).map_err(|e| named(e.to_string()))?;
+        Self::from_bytes(&bytes).map_err(|e| match e {
+            Error::Checkpoint(e) => named(e),
+            other => other,
+        })
+    }
+
+    /// The file's content, the same bytes for the same checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when a tensor's values do not fit its dimensions, or f16 cannot hold a value.
+    pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
+        let failed = |e: &dyn std::fmt::Display| Error::Checkpoint(e.to_string());
+        let mut stored = Vec::with_capacity(self.tensors.len());
+        for (name, tensor) in &self.tensors {
+            let bytes: Cow<[u8]> = match precision {
+                Precision::F32 => Cow::Borrowed(bytemuck::cast_slice(&tensor.values)),
+                Precision::F16 => {
+                    let halves: Vec<f16> = tensor.values.iter().map(|&v| f16::from_f32(v)).collect();
+                    if let Some(i) = halves.iter().position(|h| !h.is_finite()) {
+                        return Err(Error::Checkpoint(format!("{name}: {} does not fit in f16", tensor.values[i])));
+                    }
+                    Cow::Owned(halves.iter().flat_map(|h| h.to_le_bytes()).collect())
+                }
+            };
+            stored.push((name, &tensor.dims, bytes));
+        }
+        let dtype = match precision {
+            Precision::F16 => Dtype::F16,
+            Precision::F32 => Dtype::F32,
+        };
+        let views = stored
+            .iter()
+            .map(|(name, dims, bytes)| {
+                Ok((name.as_str(), TensorView::new(dtype, (*dims).clone(), bytes).map_err(|e| failed(&e))?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let text = serde_json::to_string(&self.metadata).map_err(|e| failed(&e))?;
+        safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)]))).map_err(|e| failed(&e))
+    }
+
+    /// The network and its size.
+    pub fn config(&self) -> &SuperresConfig {
+        &self.metadata.config
+    }
+
+    /// The values of one tensor.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is missing or has other dimensions than `dims`.
+    pub fn tensor(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>> {
+        match self.tensors.get(name) {
+            Some(tensor) if tensor.dims == dims => Ok(tensor.values.clone()),
+            Some(tensor) => {
+                Err(Error::Checkpoint(format!("`{name}` has the dimensions {:?}, the model wants {dims:?}", tensor.dims)))
+            }
+            None => Err(Error::Checkpoint(format!("`{name}` is missing"))),
+        }
+    }
+}
+
+fn dense(name: &str, view: &TensorView) -> Result<Dense> {
+    let data = view.data();
+    let values: Vec<f32> = match view.dtype() {
+        Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        Dtype::F16 => data.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        other => return Err(Error::Checkpoint(format!("`{name}` is {other:?}; only F16 and F32 are read"))),
+    };
+    if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
+        return Err(Error::Checkpoint(format!("`{name}` holds {bad}")));
+    }
+    Ok(Dense { dims: view.shape().to_vec(), values })
+}

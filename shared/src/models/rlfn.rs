@@ -71,9 +71,7 @@ impl<T: Tensor> Rlfn<T> {
         let &RlfnConfig { scale, channels, blocks } = config;
         Ok(Self {
             head: Conv2d::new(3, channels, 3, Init::Kaiming { gain: 1.0 }, &scope.sub("head"))?,
-            blocks: (0..blocks)
-                .map(|i| ResidualBlock::new(channels, &scope.sub("blocks").sub(i)))
-                .collect::<Result<_>>()?,
+            blocks: (0..blocks).map(|i| ResidualBlock::new(channels, &scope.sub("blocks").sub(i))).collect::<Result<_>>()?,
             tail: Conv2d::new(channels, channels, 3, Init::Kaiming { gain: 0.5 }, &scope.sub("tail"))?,
             upsampler: Conv2d::new(channels, 3 * scale * scale, 3, Init::Icnr { gain: 0.1, scale }, &scope.sub("upsampler"))?,
             scale,

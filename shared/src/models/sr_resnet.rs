@@ -73,9 +73,7 @@ impl<T: Tensor> SrResnet<T> {
         };
         Ok(Self {
             head: Conv2d::new(3, channels, 3, plain, &scope.sub("head"))?,
-            blocks: (0..blocks)
-                .map(|i| ResidualBlock::new(channels, &scope.sub("blocks").sub(i)))
-                .collect::<Result<_>>()?,
+            blocks: (0..blocks).map(|i| ResidualBlock::new(channels, &scope.sub("blocks").sub(i))).collect::<Result<_>>()?,
             body_end: Conv2d::new(channels, channels, 3, plain, &scope.sub("body_end"))?,
             upsamplers: config.stages().iter().enumerate().map(upsampler).collect::<Result<_>>()?,
             tail: Conv2d::new(channels, 3, 3, plain, &scope.sub("tail"))?,

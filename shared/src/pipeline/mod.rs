@@ -1,1 +1,3 @@
-//! TODO
+//! What surrounds a network: pictures in, pictures out.
+
+pub mod tiles;

@@ -1,1 +1,109 @@
-//! TODO
+//! The candle engine: computes at once, with gradients.
+//!
+//! Most operations are candle's own. Convolution on the CPU is ours ([`conv`]); where candle 0.11 computes a wrong gradient
+//! without an error, the operation is put together from ones that are right. `tests/tests/gradients.rs` checks every operation
+//! against finite differences in f64.
+
+mod activation;
+mod conv;
+mod direct;
+mod lanes;
+
+use candle_core::{D, DType, Device, Tensor};
+
+use crate::tensor::{dims4, rules};
+use crate::{Result, Source};
+
+impl crate::Tensor for Tensor {
+    fn dims(&self) -> &[usize] {
+        Self::dims(self)
+    }
+
+    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: usize) -> Result<Self> {
+        rules::conv2d(self.dims(), weight.dims(), bias.map(Self::dims), stride, padding)?;
+        conv::conv2d(self, weight, bias, stride, padding)
+    }
+
+    fn relu(&self) -> Result<Self> {
+        activation::leaky_relu(self, 0.0)
+    }
+
+    fn leaky_relu(&self, slope: f32) -> Result<Self> {
+        activation::leaky_relu(self, slope)
+    }
+
+    fn sigmoid(&self) -> Result<Self> {
+        // Through tanh: 1 / (1 + exp(-x)) has the gradient 0 * inf = NaN far below zero.
+        Ok(((self * 0.5)?.tanh()? * 0.5)?.affine(1.0, 0.5)?)
+    }
+
+    fn silu(&self) -> Result<Self> {
+        Ok(self.mul(&crate::Tensor::sigmoid(self)?)?)
+    }
+
+    fn add(&self, other: &Self) -> Result<Self> {
+        rules::same("add", self.dims(), other.dims())?;
+        Ok(self.add(other)?)
+    }
+
+    fn sub(&self, other: &Self) -> Result<Self> {
+        rules::same("sub", self.dims(), other.dims())?;
+        Ok(self.sub(other)?)
+    }
+
+    fn mul(&self, other: &Self) -> Result<Self> {
+        rules::same("mul", self.dims(), other.dims())?;
+        Ok(self.mul(other)?)
+    }
+
+    fn affine(&self, scale: f32, shift: f32) -> Result<Self> {
+        Ok(self.affine(scale.into(), shift.into())?)
+    }
+
+    fn cat_channels(tensors: &[&Self]) -> Result<Self> {
+        let dims: Vec<&[usize]> = tensors.iter().map(|t| t.dims()).collect();
+        rules::cat_channels(&dims)?;
+        Ok(Self::cat(tensors, 1)?)
+    }
+
+    fn pixel_shuffle(&self, r: usize) -> Result<Self> {
+        let [n, c, h, w] = rules::pixel_shuffle(self.dims(), r)?;
+        let split = self.reshape(&[n, c, r, r, h / r, w / r])?;
+        Ok(split.permute([0, 1, 4, 2, 5, 3])?.reshape((n, c, h, w))?)
+    }
+
+    fn upsample_nearest(&self, factor: usize) -> Result<Self> {
+        let out = rules::upsample_nearest(self.dims(), factor)?;
+        let [n, c, h, w] = dims4("upsample_nearest", self.dims())?;
+        // By broadcasting: the backward of candle's upsample_nearest2d overwrites gradients that its input already has.
+        let cells = self.reshape(&[n, c, h, 1, w, 1])?.broadcast_as(&[n, c, h, factor, w, factor])?;
+        Ok(cells.reshape(&out)?)
+    }
+}
+
+/// Parameters of a [`crate::checkpoint::Checkpoint`] as constant candle tensors.
+pub struct Constants<'a> {
+    /// Where they are stored.
+    pub checkpoint: &'a crate::checkpoint::Checkpoint,
+    /// Where they go.
+    pub device: &'a Device,
+}
+
+impl Source<Tensor> for Constants<'_> {
+    fn get(&self, name: &str, dims: &[usize], _: crate::Init) -> Result<Tensor> {
+        Ok(Tensor::from_vec(self.checkpoint.tensor(name, dims)?, dims, self.device)?)
+    }
+}
+
+/// The values of a tensor, row-major, as f32.
+///
+/// # Errors
+/// When the device fails.
+pub fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+}
+
+/// Sum over batch, height and width: the gradient of a bias.
+fn sum_per_channel(x: &Tensor) -> candle_core::Result<Tensor> {
+    x.flatten_from(2)?.sum(D::Minus1)?.sum(0)
+}

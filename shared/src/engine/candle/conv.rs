@@ -1,0 +1,129 @@
+//! Convolution with gradients: ours on the CPU, candle's elsewhere.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+
+use super::activation::contiguous;
+use super::direct::{self, Geometry, MAX_TAPS};
+use super::sum_per_channel;
+
+pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, padding: usize) -> crate::Result<Tensor> {
+    let kernel = weight.dim(2)?;
+    let direct = stride == 1 && padding < kernel && kernel * kernel <= MAX_TAPS;
+    if direct && x.device().is_cpu() && x.dtype() == DType::F32 {
+        let zeros;
+        let bias = match bias {
+            Some(bias) => bias,
+            None => {
+                zeros = Tensor::zeros(weight.dim(0)?, DType::F32, x.device())?;
+                &zeros
+            }
+        };
+        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Conv2d { padding })?);
+    }
+    let y = if stride == 1 {
+        x.conv2d(weight, padding, 1, 1, 1)?
+    } else {
+        // candle's backward of a strided convolution fails where the window does not end at the border. Rows and columns that
+        // no window reaches are cut off first.
+        let padded = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+        let used = |size: usize| (size - kernel) / stride * stride + kernel;
+        let (h, w) = (used(padded.dim(2)?), used(padded.dim(3)?));
+        padded.narrow(2, 0, h)?.narrow(3, 0, w)?.contiguous()?.conv2d(weight, 0, stride, 1, 1)?
+    };
+    Ok(match bias {
+        Some(bias) => y.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?,
+        None => y,
+    })
+}
+
+/// Input, weight and bias to output.
+struct Conv2d {
+    padding: usize,
+}
+
+/// Weight and the output's gradient to the input's gradient.
+struct InputGradient {
+    geometry: Geometry,
+}
+
+/// Input and the output's gradient to the weight's gradient.
+struct WeightGradient {
+    geometry: Geometry,
+}
+
+fn geometry(x: &Shape, weight: &Shape, padding: usize) -> Result<Geometry> {
+    let (batch, inputs, height, width) = x.dims4()?;
+    let (outputs, _, kernel, _) = weight.dims4()?;
+    Ok(Geometry { batch, inputs, outputs, height, width, kernel, padding })
+}
+
+fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match storage {
+        CpuStorage::F32(values) => Ok(&values[contiguous(layout)?]),
+        _ => bail!("internal: f32 only"),
+    }
+}
+
+impl CustomOp3 for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let g = geometry(x_layout.shape(), weight_layout.shape(), self.padding)?;
+        let bias = f32s(bias, bias_layout)?;
+        let y = direct::forward(&g, f32s(x, x_layout)?, f32s(weight, weight_layout)?, Some(bias));
+        Ok((CpuStorage::F32(y), Shape::from((g.batch, g.outputs, g.out_height(), g.out_width()))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let geometry = geometry(x.shape(), weight.shape(), self.padding)?;
+        let gradient = gradient.contiguous()?;
+        // Only what leads to a variable needs a gradient: not the pictures that the first convolution reads.
+        let input = match x.track_op() {
+            true => Some(weight.apply_op2_no_bwd(&gradient, &InputGradient { geometry })?),
+            false => None,
+        };
+        let weight = x.apply_op2_no_bwd(&gradient, &WeightGradient { geometry })?;
+        Ok((input, Some(weight), Some(sum_per_channel(&gradient)?)))
+    }
+}
+
+impl CustomOp2 for InputGradient {
+    fn name(&self) -> &'static str {
+        "conv2d_input_gradient"
+    }
+
+    fn cpu_fwd(&self, w: &CpuStorage, lw: &Layout, gradient: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = &self.geometry;
+        let x = direct::input_gradient(g, f32s(gradient, lg)?, f32s(w, lw)?);
+        Ok((CpuStorage::F32(x), Shape::from((g.batch, g.inputs, g.height, g.width))))
+    }
+}
+
+impl CustomOp2 for WeightGradient {
+    fn name(&self) -> &'static str {
+        "conv2d_weight_gradient"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, gradient: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = &self.geometry;
+        let w = direct::weight_gradient(g, f32s(x, lx)?, f32s(gradient, lg)?);
+        Ok((CpuStorage::F32(w), Shape::from((g.outputs, g.inputs, g.kernel, g.kernel))))
+    }
+}
