@@ -1,0 +1,131 @@
+//! Finishes a build: `trunk` runs this after it has put the page together (see `Trunk.toml`).
+//!
+//! Where a working wasm-opt is on PATH, it optimises the wasm. Then it writes the service worker for exactly these files, named
+//! after the hash of what is in them, so that a browser takes a new build as a whole or not at all.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use sha2::{Digest, Sha256};
+
+/// The rest of the service worker.
+const SERVICE_WORKER: &str = include_str!("../../sw.js");
+
+/// Debian's binaryen 108 breaks what wasm-bindgen writes; 132 was tried.
+const OLDEST_WASM_OPT: u32 = 120;
+
+/// What wasm-bindgen's output uses; `--all-features` would allow what browsers lack.
+const FEATURES: [&str; 8] = [
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+fn main() -> ExitCode {
+    match seal() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("seal: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn seal() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::var_os("TRUNK_STAGING_DIR").ok_or("TRUNK_STAGING_DIR is not set; trunk runs this after a build")?;
+    let folder = PathBuf::from(folder);
+    let mut files = Vec::new();
+    list(&folder, "", &mut files)?;
+    if std::env::var("TRUNK_PROFILE").as_deref() == Ok("release") {
+        optimise(&folder, &files)?;
+    }
+    fs::write(folder.join("sw.js"), service_worker(&folder, &files)?)?;
+    Ok(())
+}
+
+/// The files below `folder`, as URLs relative to it, sorted.
+fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;
+        let url = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), &format!("{url}/"), files)?;
+        } else if url != "sw.js" && !url.ends_with(".safetensors") {
+            files.push(url);
+        }
+    }
+    Ok(())
+}
+
+fn service_worker(folder: &Path, files: &[String]) -> Result<String, Box<dyn Error>> {
+    let mut hash = Sha256::new_with_prefix(SERVICE_WORKER);
+    for file in files {
+        let content = fs::read(folder.join(file))?;
+        hash.update(format!("{file}\0{}\0", content.len()));
+        hash.update(content);
+    }
+    let version: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    // The address without a file name is the page too.
+    let urls: Vec<&str> = ["./"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    Ok(format!("const VERSION = \"{version}\";\nconst FILES = {};\n{SERVICE_WORKER}", serde_json::to_string(&urls)?))
+}
+
+fn optimise(folder: &Path, files: &[String]) -> Result<(), Box<dyn Error>> {
+    let Some(version) = wasm_opt_version() else {
+        eprintln!("seal: no wasm-opt of version {OLDEST_WASM_OPT} or later on PATH; the page works without, it is only larger");
+        return Ok(());
+    };
+    for file in files.iter().filter(|file| file.ends_with(".wasm")) {
+        let (path, out) = (folder.join(file), folder.join(format!("{file}.opt")));
+        let before = fs::metadata(&path)?.len();
+        let status = Command::new("wasm-opt").arg("-O3").args(FEATURES).arg(&path).arg("-o").arg(&out).status()?;
+        if !status.success() {
+            return Err(format!("wasm-opt {version} failed on {file}").into());
+        }
+        let after = fs::metadata(&out)?.len();
+        fs::rename(&out, &path)?;
+        eprintln!("seal: wasm-opt {version}: {file} {} KB -> {} KB", before / 1000, after / 1000);
+    }
+    Ok(())
+}
+
+fn wasm_opt_version() -> Option<u32> {
+    let output = Command::new("wasm-opt").arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let version = text.split_whitespace().find_map(|word| word.parse().ok())?;
+    (version >= OLDEST_WASM_OPT).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_follows_the_content() {
+        let folder = std::env::temp_dir().join(format!("atelier-seal-{}", std::process::id()));
+        fs::create_dir_all(folder.join("models")).unwrap();
+        fs::write(folder.join("index.html"), "a").unwrap();
+        fs::write(folder.join("models/models.json"), "{}").unwrap();
+        fs::write(folder.join("models/w.safetensors"), "weights").unwrap();
+        let make = || {
+            let mut files = Vec::new();
+            list(&folder, "", &mut files).unwrap();
+            service_worker(&folder, &files).unwrap()
+        };
+        let first = make();
+        assert!(first.contains(r#"["./","index.html","models/models.json"]"#), "{first}");
+        assert_eq!(first, make());
+        fs::write(folder.join("index.html"), "b").unwrap();
+        assert_ne!(first, make());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,301 @@
+//! What the page and the worker say to each other.
+//!
+//! A message is one of these as JSON, with at most one `ArrayBuffer` beside it, which is transferred and not copied: the bytes of
+//! a file, or RGBA pixels of 8 bits. A `job` numbers what the person asked for, so that an answer to what is no longer wanted is
+//! recognised and dropped.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::Model;
+
+/// From the page to the worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ToWorker {
+    /// Decode the file in the buffer and keep its picture.
+    Open {
+        /// Its number.
+        job: u32,
+    },
+    /// Keep the picture whose RGBA is in the buffer.
+    OpenPixels {
+        /// Its number.
+        job: u32,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
+    },
+    /// Enlarge the picture that was opened last.
+    Enlarge {
+        /// Its number.
+        job: u32,
+        /// With what.
+        model: Model,
+        /// On what.
+        engine: Choice,
+    },
+    /// Stop enlarging, after the tile at hand.
+    Stop,
+    /// Encode the last result.
+    Encode {
+        /// Its number.
+        job: u32,
+        /// As what.
+        format: FileFormat,
+    },
+    /// Forget the pictures.
+    Forget,
+}
+
+/// From the worker to the page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FromWorker {
+    /// The worker listens; this is the GPU that it found, if any.
+    Ready {
+        /// The adapter.
+        gpu: Option<Gpu>,
+    },
+    /// The picture is open; its RGBA is in the buffer.
+    Opened {
+        /// Of [`ToWorker::Open`] or [`ToWorker::OpenPixels`].
+        job: u32,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
+        /// Whether something in it is transparent.
+        alpha: bool,
+    },
+    /// So much of the weights is here.
+    Weights {
+        /// Of [`ToWorker::Enlarge`].
+        job: u32,
+        /// Bytes.
+        received: u64,
+        /// Bytes.
+        total: u64,
+    },
+    /// The network is loaded, the tiles will follow.
+    Started {
+        /// Of [`ToWorker::Enlarge`].
+        job: u32,
+        /// What it runs on.
+        engine: Engine,
+        /// How many tiles there will be.
+        tiles: usize,
+    },
+    /// A part of the result; its RGBA is in the buffer.
+    Tile {
+        /// Of [`ToWorker::Enlarge`].
+        job: u32,
+        /// Left edge in the result.
+        x: usize,
+        /// Top edge in the result.
+        y: usize,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
+        /// Tiles done, this one included.
+        done: usize,
+    },
+    /// The picture is enlarged.
+    Done {
+        /// Of [`ToWorker::Enlarge`].
+        job: u32,
+        /// What it took, without fetching weights.
+        seconds: f64,
+    },
+    /// Stopped as asked.
+    Stopped {
+        /// Of [`ToWorker::Enlarge`].
+        job: u32,
+    },
+    /// The file is in the buffer.
+    Encoded {
+        /// Of [`ToWorker::Encode`].
+        job: u32,
+    },
+    /// It did not work.
+    Failed {
+        /// Of whatever was asked.
+        job: u32,
+        /// Why, in a sentence for the person.
+        message: String,
+    },
+}
+
+impl FromWorker {
+    /// The number of what this answers.
+    pub fn job(&self) -> Option<u32> {
+        match self {
+            Self::Ready { .. } => None,
+            Self::Opened { job, .. }
+            | Self::Weights { job, .. }
+            | Self::Started { job, .. }
+            | Self::Tile { job, .. }
+            | Self::Done { job, .. }
+            | Self::Stopped { job }
+            | Self::Encoded { job }
+            | Self::Failed { job, .. } => Some(*job),
+        }
+    }
+}
+
+/// What the person wants it to run on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// The GPU where there is a real one, else the CPU.
+    #[default]
+    Auto,
+    /// WebGPU, or an error.
+    WebGpu,
+    /// candle on wasm SIMD.
+    Cpu,
+}
+
+impl Choice {
+    /// Reads the value of the menu and of `?engine=`; anything else is [`Choice::Auto`].
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "webgpu" => Self::WebGpu,
+            "cpu" => Self::Cpu,
+            _ => Self::Auto,
+        }
+    }
+
+    /// What [`Choice::parse`] reads.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::WebGpu => "webgpu",
+            Self::Cpu => "cpu",
+        }
+    }
+
+    /// Whether this means the GPU, on a machine with `gpu`. A software adapter is not a GPU: wasm SIMD is faster than that.
+    pub fn wants_gpu(self, gpu: Option<&Gpu>) -> bool {
+        match self {
+            Self::Auto => gpu.is_some_and(|gpu| !gpu.software),
+            Self::WebGpu => true,
+            Self::Cpu => false,
+        }
+    }
+}
+
+/// A WebGPU adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// As the browser calls it; often empty.
+    pub name: String,
+    /// Whether it is a program and not a chip.
+    pub software: bool,
+}
+
+impl Gpu {
+    /// The name, or what to say where the browser keeps it to itself.
+    pub fn label(&self) -> String {
+        match (self.name.trim(), self.software) {
+            ("", true) => "software adapter".into(),
+            ("", false) => "graphics card".into(),
+            (name, true) => format!("{name}, software"),
+            (name, false) => name.into(),
+        }
+    }
+}
+
+/// What a picture was enlarged on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "engine", rename_all = "lowercase")]
+pub enum Engine {
+    /// This adapter.
+    WebGpu(Gpu),
+    /// candle, compiled to wasm with SIMD.
+    Cpu {
+        /// Why it is not the GPU, where one was tried.
+        gpu_error: Option<String>,
+    },
+}
+
+impl Engine {
+    /// For people.
+    pub fn label(&self) -> String {
+        match self {
+            Self::WebGpu(gpu) => format!("WebGPU ({})", gpu.label()),
+            Self::Cpu { .. } => "CPU (wasm SIMD)".into(),
+        }
+    }
+
+    /// For programs: as [`Choice::name`].
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::WebGpu(_) => "webgpu",
+            Self::Cpu { .. } => "cpu",
+        }
+    }
+}
+
+/// How a picture is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    /// Lossless.
+    Png,
+    /// Small; no transparency.
+    Jpeg,
+    /// Small.
+    WebP,
+}
+
+impl FileFormat {
+    /// The media type.
+    pub fn mime(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::WebP => "image/webp",
+        }
+    }
+
+    /// The ending of file names.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::WebP => "webp",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_way() {
+        let engine = Engine::WebGpu(Gpu { name: "Card".into(), software: false });
+        let message = FromWorker::Started { job: 7, engine, tiles: 12 };
+        let json = serde_json::to_string(&message).unwrap();
+        assert_eq!(serde_json::from_str::<FromWorker>(&json).unwrap(), message);
+        assert_eq!(message.job(), Some(7));
+        let message = ToWorker::Encode { job: 1, format: FileFormat::WebP };
+        let json = serde_json::to_string(&message).unwrap();
+        assert_eq!(serde_json::from_str::<ToWorker>(&json).unwrap(), message);
+    }
+
+    #[test]
+    fn automatic_prefers_real_gpus_only() {
+        let gpu = |software| Gpu { name: String::new(), software };
+        assert!(Choice::Auto.wants_gpu(Some(&gpu(false))));
+        assert!(!Choice::Auto.wants_gpu(Some(&gpu(true))));
+        assert!(!Choice::Auto.wants_gpu(None));
+        assert!(Choice::WebGpu.wants_gpu(Some(&gpu(true))));
+        assert!(!Choice::Cpu.wants_gpu(Some(&gpu(false))));
+        for choice in [Choice::Auto, Choice::WebGpu, Choice::Cpu] {
+            assert_eq!(Choice::parse(choice.name()), choice);
+        }
+    }
+}

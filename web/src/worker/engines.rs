@@ -1,0 +1,73 @@
+//! What there is to run on, and the network that is loaded.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use candle_core::Device;
+use shared::checkpoint::Checkpoint;
+use shared::engine::webgpu::Context;
+use shared::session::{self, Session};
+
+use crate::messages::{Choice, Engine, Gpu};
+
+/// The engines of this browser.
+pub struct Engines {
+    context: Result<Arc<Context>, String>,
+    /// The network that ran last, by the hash of its weights: a second picture finds it, and on the GPU its plans, in place.
+    loaded: RefCell<Option<(String, Engine, Rc<Session>)>>,
+}
+
+impl Engines {
+    /// Asks the browser for a GPU.
+    pub async fn find() -> Self {
+        let context = Context::new().await.map_err(|e| e.to_string());
+        Self { context, loaded: RefCell::default() }
+    }
+
+    /// The GPU.
+    pub fn gpu(&self) -> Option<Gpu> {
+        let adapter = self.context.as_ref().ok()?.adapter();
+        Some(Gpu { name: adapter.name.clone(), software: adapter.software })
+    }
+
+    /// What `choice` means here.
+    ///
+    /// # Errors
+    /// When the GPU is asked for and there is none.
+    pub fn resolve(&self, choice: Choice) -> Result<Engine, String> {
+        match (choice.wants_gpu(self.gpu().as_ref()), &self.context) {
+            (true, Err(error)) => Err(format!("This browser gives no access to a graphics card. {error}")),
+            (true, Ok(_)) => Ok(self.gpu().map_or(Engine::Cpu { gpu_error: None }, Engine::WebGpu)),
+            (false, _) => Ok(Engine::Cpu { gpu_error: None }),
+        }
+    }
+
+    /// The network with the weights of `sha256` on `engine`, if it is still there.
+    pub fn loaded(&self, sha256: &str, engine: &Engine) -> Option<Rc<Session>> {
+        let loaded = self.loaded.borrow();
+        let (hash, on, session) = loaded.as_ref()?;
+        (hash == sha256 && on.name() == engine.name()).then(|| session.clone())
+    }
+
+    /// Loads a network.
+    ///
+    /// # Errors
+    /// A sentence, when the weights do not fit or the GPU refuses.
+    pub fn load(&self, sha256: &str, checkpoint: &Checkpoint, engine: &Engine) -> shared::Result<Rc<Session>> {
+        // The old one goes first: two at once may be more than the memory holds.
+        self.loaded.take();
+        let on = match (engine, &self.context) {
+            (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context.clone()),
+            _ => session::Engine::Candle(Device::Cpu),
+        };
+        let session = Rc::new(Session::new(checkpoint, on)?);
+        *self.loaded.borrow_mut() = Some((sha256.to_owned(), engine.clone(), session.clone()));
+        Ok(session)
+    }
+
+    /// Forgets the network.
+    pub fn unload(&self) {
+        self.loaded.take();
+    }
+}

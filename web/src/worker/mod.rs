@@ -1,0 +1,131 @@
+//! The worker: pictures, engines and weights, driven by messages.
+
+mod engines;
+mod enlarge;
+mod weights;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use js_sys::ArrayBuffer;
+use shared::picture::{Format, Picture};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+use crate::channel;
+use crate::messages::{FileFormat, FromWorker, ToWorker};
+use engines::Engines;
+
+/// JPEG quality: at 92 the artefacts of JPEG stay below what the enlargement added.
+const JPEG_QUALITY: u8 = 92;
+
+/// What the worker keeps between messages.
+pub struct State {
+    scope: DedicatedWorkerGlobalScope,
+    engines: Engines,
+    picture: RefCell<Option<Rc<Picture>>>,
+    result: RefCell<Option<Picture>>,
+    /// The enlargement that is wanted; 0 for none. What runs under another number stops at its next tile.
+    wanted: Cell<u32>,
+}
+
+impl State {
+    fn send(&self, message: &FromWorker, buffer: Option<ArrayBuffer>) {
+        if let Err(error) = channel::send(&self.scope, message, buffer) {
+            // Only a page that is gone cannot be posted to.
+            web_sys::console::error_2(&"The worker cannot answer:".into(), &error);
+        }
+    }
+
+    async fn handle(self: Rc<Self>, message: ToWorker, buffer: Option<ArrayBuffer>) {
+        match message {
+            ToWorker::Open { job } => self.open(job, Picture::decode(&bytes(buffer))),
+            ToWorker::OpenPixels { job, width, height } => self.open(job, Picture::from_rgba8(width, height, bytes(buffer))),
+            ToWorker::Enlarge { job, model, engine } => {
+                self.wanted.set(job);
+                if let Err(message) = enlarge::run(&self, job, &model, engine).await {
+                    self.send(&FromWorker::Failed { job, message }, None);
+                }
+            }
+            ToWorker::Stop => self.wanted.set(0),
+            ToWorker::Encode { job, format } => self.encode(job, format),
+            ToWorker::Forget => {
+                self.wanted.set(0);
+                self.picture.take();
+                self.result.take();
+            }
+        }
+    }
+
+    fn open(&self, job: u32, picture: shared::Result<Picture>) {
+        self.wanted.set(0);
+        self.result.take();
+        match picture {
+            Ok(picture) => {
+                let (width, height, alpha) = (picture.width(), picture.height(), picture.has_alpha());
+                let pixels = channel::buffer(&picture.to_rgba8());
+                *self.picture.borrow_mut() = Some(Rc::new(picture));
+                self.send(&FromWorker::Opened { job, width, height, alpha }, Some(pixels));
+            }
+            Err(error) => self.send(&FromWorker::Failed { job, message: error.to_string() }, None),
+        }
+    }
+
+    fn encode(&self, job: u32, format: FileFormat) {
+        let format = match format {
+            FileFormat::Png => Format::Png,
+            FileFormat::Jpeg => Format::Jpeg { quality: JPEG_QUALITY },
+            FileFormat::WebP => Format::WebP,
+        };
+        let encoded = match self.result.borrow().as_ref() {
+            Some(result) => result.encode(format).map_err(|e| e.to_string()),
+            None => Err("there is no enlarged picture to save".into()),
+        };
+        match encoded {
+            Ok(file) => self.send(&FromWorker::Encoded { job }, Some(channel::buffer(&file))),
+            Err(message) => self.send(&FromWorker::Failed { job, message }, None),
+        }
+    }
+}
+
+fn bytes(buffer: Option<ArrayBuffer>) -> Vec<u8> {
+    buffer.map(|buffer| channel::bytes(&buffer)).unwrap_or_default()
+}
+
+/// Looks for a GPU, then listens.
+pub fn start() {
+    console_error_panic_hook::set_once();
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    spawn_local(async move {
+        let engines = Engines::find().await;
+        let gpu = engines.gpu();
+        let state = Rc::new(State {
+            scope: scope.clone(),
+            engines,
+            picture: RefCell::default(),
+            result: RefCell::default(),
+            wanted: Cell::default(),
+        });
+        let listener = state.clone();
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| match channel::receive(&event) {
+            Ok((message, buffer)) => spawn_local(listener.clone().handle(message, buffer)),
+            Err(error) => web_sys::console::error_2(&"The worker cannot read a message:".into(), &error),
+        });
+        scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        on_message.forget();
+        state.send(&FromWorker::Ready { gpu }, None);
+    });
+}
+
+/// Lets the worker's other messages through; awaiting a promise that is settled does not.
+async fn breathe(scope: &DedicatedWorkerGlobalScope) -> Result<(), JsValue> {
+    let timer = js_sys::Promise::new(&mut |resolve, reject| {
+        if let Err(error) = scope.set_timeout_with_callback(&resolve) {
+            // A promise that is already settled ignores this.
+            let _ = reject.call1(&JsValue::NULL, &error);
+        }
+    });
+    wasm_bindgen_futures::JsFuture::from(timer).await.map(drop)
+}

@@ -1,0 +1,111 @@
+//! Weights: fetched once, checked, kept.
+//!
+//! They are kept in the Cache API under their address with their hash as the query, so that new weights of the same name are
+//! never mistaken for old ones. Where there is no Cache API (an insecure address, some private windows) or it is full, weights
+//! stay in memory for as long as the page is open, by way of the loaded network.
+
+use js_sys::{Promise, Reflect, Uint8Array};
+use sha2::{Digest, Sha256};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Response};
+
+use crate::catalogue::Model;
+use crate::channel::thrown;
+
+/// The cache's name. The service worker's caches are named otherwise and outlive no build; this one does.
+const CACHE: &str = "atelier-weights";
+
+/// Nobody's weights are larger; a server that sends more is cut off.
+const MOST: u64 = 1 << 30;
+
+/// The bytes of a model's weights; `tell` hears how much of them is here: received and total.
+///
+/// # Errors
+/// A sentence, when they cannot be fetched or are not the ones that the list of models promises.
+pub async fn get(scope: &DedicatedWorkerGlobalScope, model: &Model, tell: &dyn Fn(u64, u64)) -> Result<Vec<u8>, String> {
+    let address = format!("models/{}?sha256={}", model.file, model.sha256);
+    let cache = open(scope).await;
+    if let Some(cache) = &cache
+        && let Some(bytes) = stored(cache, &address).await
+    {
+        if is(model, &bytes) {
+            tell(model.bytes, model.bytes);
+            return Ok(bytes);
+        }
+        forget(cache, &address).await;
+    }
+    let bytes = fetch(scope, &format!("models/{}", model.file), model, tell).await?;
+    if !is(model, &bytes) {
+        return Err(format!(
+            "{} is not the file that models.json promises (its SHA-256 differs), so it was not used. Reload the page to try again.",
+            model.file
+        ));
+    }
+    if let Some(cache) = &cache {
+        keep(cache, &address, &bytes).await;
+    }
+    Ok(bytes)
+}
+
+/// Whether these are the weights of `model`.
+fn is(model: &Model, bytes: &[u8]) -> bool {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.eq_ignore_ascii_case(&model.sha256)
+}
+
+async fn open(scope: &DedicatedWorkerGlobalScope) -> Option<Cache> {
+    // Absent, not only failing, where the address is insecure.
+    let caches = Reflect::get(scope, &"caches".into()).ok()?.dyn_into::<CacheStorage>().ok()?;
+    JsFuture::from(caches.open(CACHE)).await.ok()?.dyn_into().ok()
+}
+
+async fn stored(cache: &Cache, address: &str) -> Option<Vec<u8>> {
+    let response: Response = JsFuture::from(cache.match_with_str(address)).await.ok()?.dyn_into().ok()?;
+    let buffer = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
+    Some(Uint8Array::new(&buffer).to_vec())
+}
+
+async fn forget(cache: &Cache, address: &str) {
+    // What cannot be deleted is refused again next time.
+    let _ = JsFuture::from(cache.delete_with_str(address)).await;
+}
+
+async fn keep(cache: &Cache, address: &str, bytes: &[u8]) {
+    let put = async {
+        let response = Response::new_with_opt_js_u8_array(Some(&Uint8Array::from(bytes)))?;
+        JsFuture::from(cache.put_with_str(address, &response)).await
+    };
+    if let Err(error) = put.await {
+        web_sys::console::warn_2(&"The weights are not kept for the next visit:".into(), &error);
+    }
+}
+
+async fn fetch(
+    scope: &DedicatedWorkerGlobalScope, address: &str, model: &Model, tell: &dyn Fn(u64, u64),
+) -> Result<Vec<u8>, String> {
+    let unreachable = |e: JsValue| format!("{} cannot be fetched: {}", model.file, thrown(&e));
+    let response: Response = run(scope.fetch_with_str(address)).await.map_err(unreachable)?;
+    if !response.ok() {
+        return Err(format!("{} cannot be fetched: the server answers {}", model.file, response.status()));
+    }
+    let body = response.body().ok_or_else(|| format!("{} is empty", model.file))?;
+    let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+    let mut bytes = Vec::with_capacity(model.bytes.min(MOST) as usize);
+    loop {
+        let chunk: JsValue = run(reader.read()).await.map_err(unreachable)?;
+        if Reflect::get(&chunk, &"done".into()).is_ok_and(|done| done.is_truthy()) {
+            return Ok(bytes);
+        }
+        let value = Reflect::get(&chunk, &"value".into()).map_err(unreachable)?;
+        bytes.extend(Uint8Array::new(&value).to_vec());
+        if bytes.len() as u64 > model.bytes {
+            return Err(format!("{} is larger than models.json promises, so it was not used", model.file));
+        }
+        tell(bytes.len() as u64, model.bytes);
+    }
+}
+
+async fn run<T: JsCast>(promise: Promise) -> Result<T, JsValue> {
+    JsFuture::from(promise).await.map(JsCast::unchecked_into)
+}
