@@ -72,9 +72,12 @@ pub fn clear(parent: &Element) {
 }
 
 /// Listens for as long as the page is open.
-pub fn on<E: JsCast + FromWasmAbi + 'static>(target: &EventTarget, event: &str, listener: impl FnMut(E) + 'static) {
+pub fn on<E>(target: impl AsRef<EventTarget>, event: &str, listener: impl FnMut(E) + 'static)
+where
+    E: JsCast + FromWasmAbi + 'static,
+{
     let listener = Closure::<dyn FnMut(E)>::new(listener);
-    if let Err(error) = target.add_event_listener_with_callback(event, listener.as_ref().unchecked_ref()) {
+    if let Err(error) = target.as_ref().add_event_listener_with_callback(event, listener.as_ref().unchecked_ref()) {
         warn("cannot listen", &error);
     }
     listener.forget();

@@ -183,7 +183,7 @@ impl Viewer {
     fn listen(self: &Rc<Self>) -> Result<(), JsValue> {
         let button = |id: &str, act: fn(&Self)| -> Result<(), JsValue> {
             let viewer = self.clone();
-            on(&by_id::<HtmlButtonElement>(id)?, "click", move |_: MouseEvent| act(&viewer));
+            on(by_id::<HtmlButtonElement>(id)?, "click", move |_: MouseEvent| act(&viewer));
             Ok(())
         };
         button("zoom-in", |v| v.zoom_by(STEP))?;
@@ -350,7 +350,7 @@ fn size(canvas: &HtmlCanvasElement, width: usize, height: usize) -> Result<(), J
     let context = context(canvas)?;
     let (x, y) = (width as f64 - 1.0, height as f64 - 1.0);
     context.fill_rect(x, y, 1.0, 1.0);
-    let held = context.get_image_data(x as i32, y as i32, 1, 1).is_ok_and(|corner| corner.data().get(3) == Some(&255));
+    let held = context.get_image_data(x, y, 1.0, 1.0).is_ok_and(|corner| corner.data().get(3) == Some(&255));
     context.clear_rect(x, y, 1.0, 1.0);
     if held { Ok(()) } else { Err(too_large()) }
 }

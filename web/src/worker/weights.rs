@@ -8,7 +8,7 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Response};
+use web_sys::{Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, RequestCache, RequestInit, Response};
 
 use crate::catalogue::Model;
 use crate::channel::thrown;
@@ -85,7 +85,10 @@ async fn fetch(
     scope: &DedicatedWorkerGlobalScope, address: &str, model: &Model, tell: &dyn Fn(u64, u64),
 ) -> Result<Vec<u8>, String> {
     let unreachable = |e: JsValue| format!("{} cannot be fetched: {}", model.file, thrown(&e));
-    let response: Response = run(scope.fetch_with_str(address)).await.map_err(unreachable)?;
+    // Asked anew: the browser's own store may hold older weights of the same name.
+    let options = RequestInit::new();
+    options.set_cache(RequestCache::NoCache);
+    let response: Response = run(scope.fetch_with_str_and_init(address, &options)).await.map_err(unreachable)?;
     if !response.ok() {
         return Err(format!("{} cannot be fetched: the server answers {}", model.file, response.status()));
     }
