@@ -1,3 +1,6 @@
 //! What surrounds a network: pictures in, pictures out.
 
+mod enlarge;
 pub mod tiles;
+
+pub use enlarge::Enlargement;

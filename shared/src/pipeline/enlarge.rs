@@ -1,0 +1,102 @@
+//! A picture enlarged tile by tile, in memory that does not grow with the picture beyond the two pictures themselves.
+
+use super::tiles::{Span, spans};
+use crate::imresize::imresize;
+use crate::picture::{Picture, Region};
+use crate::session::Session;
+use crate::{Error, Result};
+
+/// One picture being enlarged. The caller drives it, so it can show what is done, and stops by not going on.
+///
+/// The network sees windows with a halo of its receptive field, so the result is that of the untiled network. Alpha is enlarged
+/// beside it by [`imresize`].
+pub struct Enlargement<'a> {
+    session: &'a Session,
+    picture: &'a Picture,
+    result: Picture,
+    rows: Vec<Span>,
+    columns: Vec<Span>,
+    done: usize,
+}
+
+impl<'a> Enlargement<'a> {
+    /// Prepares to enlarge `picture` by the scale of the session's network, in windows of `tile` x `tile` pixels, the halo
+    /// included. A `tile` that the halo would fill is enlarged so that it keeps as much again.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] when there is no memory for the result.
+    pub fn new(session: &'a Session, picture: &'a Picture, tile: usize) -> Result<Self> {
+        let scale = session.config().scale();
+        // imresize reads two pixels around.
+        let halo = session.config().receptive_field().max(2);
+        let tile = tile.max(4 * halo);
+        let (width, height) = (picture.width(), picture.height());
+        let size = width.checked_mul(scale).zip(height.checked_mul(scale));
+        let (w, h) = size.ok_or_else(|| Error::Picture(format!("{width} x {height} is too large to enlarge")))?;
+        Ok(Self {
+            session,
+            picture,
+            result: Picture::blank(w, h, picture)?,
+            rows: spans(height, tile, halo),
+            columns: spans(width, tile, halo),
+            done: 0,
+        })
+    }
+
+    /// How many tiles there are.
+    pub fn tiles(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    /// How many tiles are done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Computes the next tile and says which region of the result it filled; `None` when all are done.
+    ///
+    /// # Errors
+    /// The engine's own. The tile can be tried again.
+    pub async fn step(&mut self) -> Result<Option<Region>> {
+        let columns = self.columns.len();
+        let (Some(row), Some(column)) = (self.rows.get(self.done / columns), self.columns.get(self.done % columns)) else {
+            return Ok(None);
+        };
+        let scale = self.session.config().scale();
+        let (height, width) = (row.window.len(), column.window.len());
+        let window = Region { x: column.window.start, y: row.window.start, width, height };
+        let keep = Region {
+            x: column.keep.start * scale,
+            y: row.keep.start * scale,
+            width: column.keep.len() * scale,
+            height: row.keep.len() * scale,
+        };
+        // Where in the enlarged window the kept part lies.
+        let left = (column.keep.start - column.window.start) * scale;
+        let top = (row.keep.start - row.window.start) * scale;
+        let cut = |planes: &[f32]| -> Vec<f32> {
+            let (w, h) = (width * scale, height * scale);
+            let rows = (0..planes.len() / (w * h)).flat_map(|p| (0..keep.height).map(move |y| (p * h + top + y) * w + left));
+            rows.flat_map(|start| &planes[start..start + keep.width]).copied().collect()
+        };
+
+        let rgb = self.session.forward(&self.picture.planes(window, 0, 3), height, width).await?;
+        self.result.write_planes(keep, 0, 3, &cut(&rgb));
+        if self.picture.has_alpha() {
+            let alpha = imresize(&self.picture.planes(window, 3, 1), [height, width], [height * scale, width * scale]);
+            self.result.write_planes(keep, 3, 1, &cut(&alpha));
+        }
+        self.done += 1;
+        Ok(Some(keep))
+    }
+
+    /// The result so far; black where no tile is done.
+    pub fn result(&self) -> &Picture {
+        &self.result
+    }
+
+    /// The result, when all tiles are done.
+    pub fn into_result(self) -> Picture {
+        self.result
+    }
+}
