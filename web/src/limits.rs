@@ -31,7 +31,7 @@ mod tests {
         assert!(check(8000, 6000).is_ok());
         assert!(check(16_384, 6_000).is_ok());
         assert!(check(16_385, 1).is_err());
-        assert!(check(16_000, 12_000).unwrap_err().contains("16000 × 12000"));
+        assert!(check(16_000, 12_000).unwrap_err().contains("16000\u{a0}×\u{a0}12000"));
         assert!(check(usize::MAX, 2).is_err());
     }
 }

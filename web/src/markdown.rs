@@ -34,7 +34,11 @@ pub fn parse(text: &str) -> Vec<Block> {
     while let Some(line) = lines.next() {
         let trimmed = line.trim();
         let level = trimmed.bytes().take_while(|&b| b == b'#').count();
-        let starts_block = trimmed.is_empty() || is_heading(trimmed) || trimmed.starts_with("```") || is_item(trimmed) || trimmed.starts_with('|');
+        let starts_block = trimmed.is_empty()
+            || is_heading(trimmed)
+            || trimmed.starts_with("```")
+            || is_item(trimmed)
+            || trimmed.starts_with('|');
         if starts_block && !paragraph.is_empty() {
             blocks.push(Block::Paragraph(spans(&std::mem::take(&mut paragraph))));
         }
@@ -90,12 +94,10 @@ fn spans(text: &str) -> Vec<Span> {
     let mut rest = text;
     let mut plain = String::new();
     while !rest.is_empty() {
-        let found = [("**", Span::Strong as fn(String) -> Span), ("`", Span::Code)]
-            .into_iter()
-            .find_map(|(mark, make)| {
-                let (inside, after) = rest.strip_prefix(mark)?.split_once(mark)?;
-                (!inside.is_empty()).then(|| (make(inside.into()), after))
-            });
+        let found = [("**", Span::Strong as fn(String) -> Span), ("`", Span::Code)].into_iter().find_map(|(mark, make)| {
+            let (inside, after) = rest.strip_prefix(mark)?.split_once(mark)?;
+            (!inside.is_empty()).then(|| (make(inside.into()), after))
+        });
         if let Some((span, after)) = found {
             if !plain.is_empty() {
                 spans.push(Span::Text(std::mem::take(&mut plain)));

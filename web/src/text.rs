@@ -21,9 +21,9 @@ pub fn count(n: u64) -> String {
     }
 }
 
-/// `1280 × 720`
+/// `1280 × 720`, which stays on one line.
 pub fn size(width: usize, height: usize) -> String {
-    format!("{width} × {height}")
+    format!("{width}\u{a0}×\u{a0}{height}")
 }
 
 /// A time that was measured: `0.34 s`, `12.3 s`, `2 min 05 s`.

@@ -23,7 +23,8 @@ const MARGIN: f64 = 12.0;
 impl View {
     /// A sheet that fits the stage. Sizes of nothing count as 1.
     pub fn new(stage: [f64; 2], sheet: [f64; 2]) -> Self {
-        let mut view = Self { stage: stage.map(at_least_1), sheet: sheet.map(at_least_1), zoom: 1.0, corner: [0.0; 2], fits: true };
+        let mut view =
+            Self { stage: stage.map(at_least_1), sheet: sheet.map(at_least_1), zoom: 1.0, corner: [0.0; 2], fits: true };
         view.fit();
         view
     }

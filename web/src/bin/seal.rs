@@ -57,6 +57,10 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), Box<
     for entry in entries {
         let name = entry.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;
         let url = format!("{prefix}{name}");
+        // trunk's lock, for one; some servers refuse such names, and one file that is missing makes the whole cache fail.
+        if name.starts_with('.') {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{url}/"), files)?;
         } else if url != "sw.js" && !url.ends_with(".safetensors") {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    HtmlDialogElement, HtmlElement, HtmlInputElement, HtmlVideoElement, ImageData, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream,
-    MediaStreamConstraints, MediaStreamTrack, MouseEvent,
+    HtmlDialogElement, HtmlElement, HtmlInputElement, HtmlVideoElement, ImageData, MediaDeviceInfo, MediaDeviceKind,
+    MediaDevices, MediaStream, MediaStreamConstraints, MediaStreamTrack, MouseEvent,
 };
 
 use super::dom::{by_id, canvas, on, property, warn, window};

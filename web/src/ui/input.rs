@@ -95,7 +95,8 @@ impl App {
         let Some(Opening { name, rest }) = self.opening.take() else { return };
         let refuse = |app: &Self, name: &str, message: &str| {
             app.close();
-            app.error(&format!("“{name}” cannot be opened as a picture: {}.", message.trim_start_matches("picture: ")));
+            let reason = message.trim_start_matches("picture: ").trim_start_matches("cannot read it: ");
+            app.error(&format!("“{name}” cannot be opened as a picture: {reason}."));
         };
         let Some(file) = rest else { return refuse(self, &name, message) };
         let (app, message) = (self.clone(), message.to_owned());
@@ -212,4 +213,3 @@ fn listen_to_drops(app: &Rc<App>) -> Result<(), JsValue> {
 fn carries_files(event: &DragEvent) -> bool {
     event.data_transfer().is_some_and(|t| t.types().includes(&"Files".into(), 0))
 }
-

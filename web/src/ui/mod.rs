@@ -172,7 +172,9 @@ impl App {
         {
             warn("The worker cannot be restarted:", &error);
         }
-        self.error(&format!("The engine stopped unexpectedly, probably for want of memory. A smaller picture may work. ({reason})"));
+        self.error(&format!(
+            "The engine stopped unexpectedly, probably for want of memory. A smaller picture may work. ({reason})"
+        ));
     }
 
     /// Goes over to `phase`. A message of an earlier error stays no longer than that.

@@ -144,7 +144,9 @@ impl App {
     pub fn show_engines(self: &Rc<Self>) {
         let gpu = self.gpu.borrow().clone();
         let text = match &gpu {
-            Some(gpu) if gpu.software => "No graphics card in reach of this browser: pictures are enlarged on the processor.".into(),
+            Some(gpu) if gpu.software => {
+                "No graphics card in reach of this browser: pictures are enlarged on the processor.".into()
+            }
             Some(gpu) if gpu.name.trim().is_empty() => "Pictures are enlarged on your graphics card.".into(),
             Some(gpu) => format!("Pictures are enlarged on your graphics card ({}).", gpu.label()),
             None => "This browser gives no access to a graphics card: pictures are enlarged on the processor.".into(),

@@ -91,7 +91,7 @@ fn sky(scene: &Scene, chance: &mut Chance) -> Result<(), JsValue> {
     let (x, y) = (880.0, 470.0);
     for i in 0..36 {
         let (from, to) = (f64::from(i) * 10.0_f64.to_radians(), f64::from(i).mul_add(10.0, 4.0).to_radians());
-        let ray = |angle: f64| [x + 900.0 * angle.cos(), y + 900.0 * angle.sin()];
+        let ray = |angle: f64| [x + 1600.0 * angle.cos(), y + 1600.0 * angle.sin()];
         fill(scene, "rgba(255, 240, 205, 0.10)", &[[x, y], ray(from), ray(to)]);
     }
     disc(scene, "rgba(255, 236, 190, 0.35)", x, y, 120.0)?;
@@ -128,7 +128,11 @@ fn village(scene: &Scene, chance: &mut Chance) {
         let top = HORIZON - tall;
         let colour = WALLS[chance.between(0.0, 4.99) as usize];
         fill(scene, colour, &[[x, HORIZON], [x, top], [x + wide, top], [x + wide, HORIZON]]);
-        fill(scene, "rgba(30, 40, 70, 0.16)", &[[x + wide * 0.7, HORIZON], [x + wide * 0.7, top], [x + wide, top], [x + wide, HORIZON]]);
+        fill(
+            scene,
+            "rgba(30, 40, 70, 0.16)",
+            &[[x + wide * 0.7, HORIZON], [x + wide * 0.7, top], [x + wide, top], [x + wide, HORIZON]],
+        );
         let peak = top - chance.between(16.0, 30.0);
         fill(scene, "#9c4a37", &[[x - 4.0, top], [x + wide / 2.0, peak], [x + wide + 4.0, top]]);
         for i in 1..5 {
@@ -173,13 +177,21 @@ fn water(scene: &Scene, chance: &mut Chance) -> Result<(), JsValue> {
 }
 
 fn lighthouse(scene: &Scene) -> Result<(), JsValue> {
-    fill(scene, "#3b4250", &[[1010.0, 640.0], [1060.0, 575.0], [1180.0, 560.0], [1280.0, 580.0], [1280.0, 660.0], [1110.0, 668.0]]);
+    fill(
+        scene,
+        "#3b4250",
+        &[[1010.0, 640.0], [1060.0, 575.0], [1180.0, 560.0], [1280.0, 580.0], [1280.0, 660.0], [1110.0, 668.0]],
+    );
     let edge = |t: f64| [1120.0 - 34.0 + 12.0 * t, 1120.0 + 34.0 - 12.0 * t];
     for band in 0..7 {
         let (low, high) = (f64::from(band) / 7.0, f64::from(band + 1) / 7.0);
         let y = |t: f64| 580.0 - 290.0 * t;
         let colour = if band % 2 == 0 { "#fbf6ea" } else { "#c8352b" };
-        fill(scene, colour, &[[edge(low)[0], y(low)], [edge(high)[0], y(high)], [edge(high)[1], y(high)], [edge(low)[1], y(low)]]);
+        fill(
+            scene,
+            colour,
+            &[[edge(low)[0], y(low)], [edge(high)[0], y(high)], [edge(high)[1], y(high)], [edge(low)[1], y(low)]],
+        );
         let shade = [[1128.0, y(low)], [1128.0, y(high)], [edge(high)[1], y(high)], [edge(low)[1], y(low)]];
         fill(scene, "rgba(20, 24, 50, 0.18)", &shade);
     }
@@ -196,7 +208,12 @@ fn lighthouse(scene: &Scene) -> Result<(), JsValue> {
     }
     fill(scene, "#20283a", &[[1096.0, 247.0], [1120.0, 216.0], [1144.0, 247.0]]);
     stroke(scene, "#20283a", 2.4, &[[1120.0, 220.0], [1120.0, 196.0]]);
-    fill(scene, "rgba(255, 240, 190, 0.20)", &[[1103.0, 264.0], [640.0, 196.0], [640.0, 296.0]]);
+    let beam = scene.create_linear_gradient(1103.0, 0.0, 560.0, 0.0);
+    beam.add_color_stop(0.0, "rgba(255, 240, 190, 0.55)")?;
+    beam.add_color_stop(1.0, "rgba(255, 240, 190, 0)")?;
+    scene.set_fill_style_canvas_gradient(&beam);
+    trace(scene, &[[1103.0, 264.0], [560.0, 184.0], [560.0, 308.0]]);
+    scene.fill();
     Ok(())
 }
 
@@ -207,7 +224,12 @@ fn boat(scene: &Scene, x: f64, y: f64, size: f64) -> Result<(), JsValue> {
     fill(scene, "#f0d9b5", &[at(-8.0, -40.0), at(-8.0, -318.0), at(-128.0, -46.0)]);
     for i in 1..8 {
         let t = f64::from(i) / 8.0;
-        stroke(scene, "rgba(90, 70, 50, 0.55)", 1.8 * size, &[at(6.0, -352.0 + 322.0 * t), at(6.0 + 144.0 * t, -352.0 + 310.0 * t)]);
+        stroke(
+            scene,
+            "rgba(90, 70, 50, 0.55)",
+            1.8 * size,
+            &[at(6.0, -352.0 + 322.0 * t), at(6.0 + 144.0 * t, -352.0 + 310.0 * t)],
+        );
     }
     stroke(scene, "#4a2f22", 7.0 * size, &[at(0.0, -24.0), at(0.0, -372.0)]);
     for dx in [-168.0, -120.0, -60.0, 70.0, 130.0, 176.0] {
@@ -236,7 +258,13 @@ fn boat(scene: &Scene, x: f64, y: f64, size: f64) -> Result<(), JsValue> {
 fn gulls(scene: &Scene, chance: &mut Chance) {
     for _ in 0..11 {
         let (x, y, wing) = (chance.between(560.0, 1050.0), chance.between(215.0, 400.0), chance.between(9.0, 22.0));
-        let points = [[x - wing, y - wing * 0.35], [x - wing * 0.4, y - wing * 0.5], [x, y], [x + wing * 0.4, y - wing * 0.5], [x + wing, y - wing * 0.35]];
+        let points = [
+            [x - wing, y - wing * 0.35],
+            [x - wing * 0.4, y - wing * 0.5],
+            [x, y],
+            [x + wing * 0.4, y - wing * 0.5],
+            [x + wing, y - wing * 0.35],
+        ];
         stroke(scene, "rgba(250, 250, 250, 0.95)", 3.0, &points);
     }
 }

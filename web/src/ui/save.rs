@@ -90,13 +90,16 @@ impl App {
         let app = self.clone();
         // The clipboard is only ours during the click, so it is given a promise of the picture (WebKit insists on that).
         let canvas = self.viewer.result().clone();
-        let picture = wasm_bindgen_futures::future_to_promise(async move {
-            to_blob(&canvas, FileFormat::Png, None).await.map(JsValue::from)
-        });
+        let picture =
+            wasm_bindgen_futures::future_to_promise(
+                async move { to_blob(&canvas, FileFormat::Png, None).await.map(JsValue::from) },
+            );
         spawn_local(async move {
             match to_clipboard(&picture).await {
                 Ok(()) => app.announce_copy("Copied to the clipboard."),
-                Err(error) => app.save_failed(&format!("the browser does not let it be copied ({})", crate::channel::thrown(&error))),
+                Err(error) => {
+                    app.save_failed(&format!("the browser does not let it be copied ({})", crate::channel::thrown(&error)))
+                }
             }
         });
     }
@@ -159,7 +162,9 @@ fn offer(file: &Blob, name: &str) -> Result<(), JsValue> {
 /// # Errors
 /// When index.html lacks one.
 pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
-    for (id, format) in [("download-png", FileFormat::Png), ("download-jpeg", FileFormat::Jpeg), ("download-webp", FileFormat::WebP)] {
+    for (id, format) in
+        [("download-png", FileFormat::Png), ("download-jpeg", FileFormat::Jpeg), ("download-webp", FileFormat::WebP)]
+    {
         let app = app.clone();
         on(by_id::<HtmlElement>(id)?, "click", move |_: MouseEvent| {
             if app.phase.get() == Phase::Done && app.saving.borrow().is_none() {

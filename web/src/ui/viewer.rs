@@ -7,8 +7,8 @@ use js_sys::{ArrayBuffer, Uint8ClampedArray};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    Element, HtmlButtonElement, HtmlCanvasElement, HtmlElement, ImageData, KeyboardEvent, MouseEvent, PointerEvent, ResizeObserver,
-    WheelEvent,
+    Element, HtmlButtonElement, HtmlCanvasElement, HtmlElement, ImageData, KeyboardEvent, MouseEvent, PointerEvent,
+    ResizeObserver, WheelEvent,
 };
 
 use super::dom::{by_id, context, on, warn, window};
@@ -344,7 +344,8 @@ fn set(style: &web_sys::CssStyleDeclaration, name: &str, value: &str) {
 
 /// Sizes a canvas and finds out whether the browser really has it: one that is too large takes no pixel, without an error.
 fn size(canvas: &HtmlCanvasElement, width: usize, height: usize) -> Result<(), JsValue> {
-    let too_large = || JsValue::from_str(&format!("{} pixels are more than this browser can hold.", crate::text::size(width, height)));
+    let too_large =
+        || JsValue::from_str(&format!("{} pixels are more than this browser can hold.", crate::text::size(width, height)));
     canvas.set_width(u32::try_from(width).map_err(|_| too_large())?);
     canvas.set_height(u32::try_from(height).map_err(|_| too_large())?);
     let context = context(canvas)?;

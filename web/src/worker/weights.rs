@@ -8,7 +8,9 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, RequestCache, RequestInit, Response};
+use web_sys::{
+    Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, RequestCache, RequestInit, Response,
+};
 
 use crate::catalogue::Model;
 use crate::channel::thrown;
@@ -82,7 +84,10 @@ async fn keep(cache: &Cache, address: &str, bytes: &[u8]) {
 }
 
 async fn fetch(
-    scope: &DedicatedWorkerGlobalScope, address: &str, model: &Model, tell: &dyn Fn(u64, u64),
+    scope: &DedicatedWorkerGlobalScope,
+    address: &str,
+    model: &Model,
+    tell: &dyn Fn(u64, u64),
 ) -> Result<Vec<u8>, String> {
     let unreachable = |e: JsValue| format!("{} cannot be fetched: {}", model.file, thrown(&e));
     // Asked anew: the browser's own store may hold older weights of the same name.
