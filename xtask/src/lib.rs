@@ -1,0 +1,3 @@
+//! What the commands of this repository share with its tests: the server of the page.
+
+pub mod serve;
