@@ -1,1 +1,10 @@
-//! Training, evaluation and publishing, as a library so that tests can call it.
+//! Trains, evaluates, runs and publishes the models. The binary `trainer` is a thin shell around [`commands`].
+
+pub mod commands;
+pub mod data;
+pub mod device;
+pub mod metrics;
+pub mod optimizer;
+pub mod seed;
+pub mod superres;
+pub mod variables;

@@ -1,0 +1,78 @@
+//! Folders of pictures.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
+use shared::imresize::imresize;
+use shared::picture::Picture;
+use tracing::warn;
+
+/// Longer sides than this are halved: photos straight from a camera are soft at full size and teach little.
+const SHARP: usize = 2200;
+
+/// All files that look like pictures under `path` (a file or a folder, recursive), sorted.
+///
+/// # Errors
+/// When `path` does not exist or holds none.
+pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.exists() {
+        bail!("{}: no such file or folder", path.display());
+    }
+    let picture = |p: &Path| {
+        let ending = p.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "webp" | "bmp" | "gif" | "tif" | "tiff" | "ppm" | "pgm")
+    };
+    let entries = walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name();
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot list {}", path.display()))?;
+        if entry.file_type().is_file() && (picture(entry.path()) || entry.path() == path) {
+            files.push(entry.into_path());
+        }
+    }
+    if files.is_empty() {
+        bail!("{}: no pictures in it", path.display());
+    }
+    Ok(files)
+}
+
+/// Reads one picture.
+///
+/// # Errors
+/// Names the file.
+pub fn read(path: &Path) -> Result<Picture> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    Picture::decode(&bytes).with_context(|| path.display().to_string())
+}
+
+/// Reads all pictures of these folders for training. Broken files are named and skipped; very large pictures are halved.
+///
+/// # Errors
+/// When nothing readable is left.
+pub fn load(paths: &[PathBuf], bar: &indicatif::ProgressBar) -> Result<Vec<Picture>> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(find(path)?);
+    }
+    bar.set_length(files.len() as u64);
+    let load = |file: &PathBuf| {
+        let picture = read(file).map(|p| if p.width().max(p.height()) > SHARP { halve(&p) } else { p });
+        bar.inc(1);
+        picture.inspect_err(|e| warn!("skipped {e:#}")).ok()
+    };
+    let pictures: Vec<Picture> = files.par_iter().filter_map(load).collect();
+    bar.finish_and_clear();
+    if pictures.is_empty() {
+        bail!("none of the {} pictures can be read", files.len());
+    }
+    Ok(pictures)
+}
+
+fn halve(picture: &Picture) -> Picture {
+    let (width, height) = (picture.width() / 2, picture.height() / 2);
+    let half = |plane| imresize(&picture.planes(picture.bounds(), plane, 1), [picture.height(), picture.width()], [height, width]);
+    let planes: Vec<f32> = (0..3).flat_map(half).collect();
+    // Sizes above `SHARP` stay above zero.
+    Picture::from_planes(width, height, &planes).unwrap_or_else(|_| picture.clone())
+}

@@ -1,0 +1,35 @@
+//! Super-resolution: training and evaluation.
+
+pub mod evaluate;
+pub mod run_folder;
+pub mod train;
+
+use clap::ValueEnum;
+use shared::models::{RlfnConfig, SrResnetConfig, SuperresConfig};
+
+/// The sizes that the page offers, and the lesson's network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Size {
+    /// RLFN with 24 channels and 3 blocks, about 60 thousand parameters: for a CPU.
+    Fast,
+    /// RLFN with 48 channels and 4 blocks, about 300 thousand parameters: for a GPU.
+    Quality,
+    /// The lesson's residual network with 64 channels and 8 blocks.
+    Lesson,
+}
+
+impl Size {
+    /// The network of this size; `channels` and `blocks` override its own.
+    pub fn config(self, scale: usize, channels: Option<usize>, blocks: Option<usize>) -> SuperresConfig {
+        let rlfn = |c, b| SuperresConfig::Rlfn(RlfnConfig { scale, channels: channels.unwrap_or(c), blocks: blocks.unwrap_or(b) });
+        match self {
+            Self::Fast => rlfn(24, 3),
+            Self::Quality => rlfn(48, 4),
+            Self::Lesson => SuperresConfig::SrResnet(SrResnetConfig {
+                scale,
+                channels: channels.unwrap_or(64),
+                blocks: blocks.unwrap_or(8),
+            }),
+        }
+    }
+}
