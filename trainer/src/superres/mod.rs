@@ -1,5 +1,6 @@
 //! Super-resolution: training and evaluation.
 
+pub mod catalogue;
 pub mod evaluate;
 pub mod run_folder;
 pub mod train;

@@ -1,0 +1,129 @@
+//! The page's list of models, `models.json`, and the model cards beside it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use shared::checkpoint::Checkpoint;
+use shared::models::SuperresConfig;
+
+use super::evaluate::Scores;
+
+/// All models that the page offers.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Catalogue {
+    /// In the order of their names.
+    pub models: Vec<Entry>,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// `superres`.
+    pub task: String,
+    /// Unique.
+    pub name: String,
+    /// The weights, beside the list.
+    pub file: String,
+    /// The model card, beside the list.
+    pub card: String,
+    /// Upscaling factor.
+    pub scale: usize,
+    /// `fast` or `quality`.
+    pub quality: String,
+    /// How many numbers were learnt.
+    pub parameters: usize,
+    /// Size of the weights.
+    pub bytes: usize,
+    /// Of the weights, in hexadecimal.
+    pub sha256: String,
+    /// What was measured, e.g. `set5_psnr` in dB.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Catalogue {
+    /// Reads the list; empty where there is none.
+    ///
+    /// # Errors
+    /// When the file is there and broken.
+    pub fn read(path: &Path) -> Result<Self> {
+        match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| path.display().to_string()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(e).with_context(|| path.display().to_string()),
+        }
+    }
+
+    /// Adds a model or replaces the one of its name.
+    pub fn put(&mut self, entry: Entry) {
+        self.models.retain(|m| m.name != entry.name);
+        self.models.push(entry);
+        self.models.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+
+    /// The file's content.
+    ///
+    /// # Errors
+    /// Never, unless a metric is no number.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The model card, in Markdown.
+pub fn card(entry: &Entry, checkpoint: &Checkpoint, tests: &[(String, Scores)]) -> String {
+    let Entry { name, scale, quality, parameters, bytes, file, .. } = entry;
+    let network = match checkpoint.config() {
+        SuperresConfig::Rlfn(c) => format!(
+            "RLFN (Kong et al. 2022, arXiv:2205.07514) without its attention: {} blocks of three 3x3 convolutions, {} channels, \
+             pixel shuffle",
+            c.blocks, c.channels
+        ),
+        SuperresConfig::SrResnet(c) => {
+            format!("EDSR's residual network (Lim et al. 2017, arXiv:1707.02921): {} blocks, {} channels", c.blocks, c.channels)
+        }
+    };
+    let made_for = if quality == "fast" { "a CPU" } else { "a GPU" };
+    let mut text = format!(
+        "# {name}\n\n\
+         Enlarges a picture {scale} times in each direction. Made for {made_for}.\n\n\
+         ## Network\n\n\
+         - {network}\n\
+         - {parameters} parameters, stored as f16 in {bytes} bytes\n\
+         - Receptive field: {} small pixels to each side, so tiles with that halo give exactly the untiled result\n\
+         - Input and output: RGB in 0..1, any size\n\n\
+         ## Training\n\n",
+        checkpoint.config().receptive_field(),
+    );
+    for (fact, value) in &checkpoint.metadata.provenance {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "- {fact}: {value}");
+    }
+    text.push_str(
+        "\nSmall pictures were made from the large ones by MATLAB's `imresize` (bicubic, antialiased). Loss: L1 on RGB. The stored \
+         weights are their exponential moving average.\n\n\
+         ## Measured\n\n\
+         On the luma of BT.601, with a border as wide as the scale left out, from the f16 weights.\n\n\
+         | Test set | PSNR (dB) | SSIM | bicubic PSNR | bicubic SSIM |\n|---|---|---|---|---|\n",
+    );
+    for (set, s) in tests {
+        let _ = writeln!(text, "| {set} | {:.2} | {:.4} | {:.2} | {:.4} |", s.psnr, s.ssim, s.bicubic_psnr, s.bicubic_ssim);
+    }
+    let _ = write!(
+        text,
+        "\n```\ncargo run --release -p trainer -- eval superres --weights web/models/{file} --data DIR --json\n```\n\n\
+         ## Limits\n\n\
+         It learnt to undo clean shrinking. What a picture has of JPEG blocks, noise or blur it keeps or sharpens. It was trained \
+         for fidelity (L1), so it draws no detail that it cannot infer: fine texture stays soft. Do not use it where invented \
+         detail could mislead, as in medicine or evidence.\n",
+    );
+    text
+}

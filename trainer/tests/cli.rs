@@ -1,0 +1,223 @@
+//! The program `trainer` as a person uses it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use shared::checkpoint::{Checkpoint, Dense, Precision};
+use shared::picture::{Format, Picture};
+
+/// A small network, trained for seconds.
+const SMALL: [&str; 10] = ["--channels", "4", "--blocks", "1", "--batch", "2", "--patch", "8", "--every", "10"];
+
+fn trainer(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command.current_dir(folder).env("RUST_LOG", "info").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs it and expects success.
+fn succeed(folder: &Path, args: &[&str]) -> Output {
+    let output = trainer(folder).args(args).output().unwrap();
+    assert!(output.status.success(), "trainer {args:?}: {}", stderr(&output));
+    output
+}
+
+/// Runs it, expects it to end with an error and no panic, and returns what it says.
+fn fail(folder: &Path, args: &[&str]) -> String {
+    let output = trainer(folder).args(args).output().unwrap();
+    let said = stderr(&output);
+    assert!(!output.status.success(), "trainer {args:?} succeeded");
+    assert!(!said.contains("panicked"), "trainer {args:?}: {said}");
+    said
+}
+
+/// An empty folder below the build's.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn picture(width: usize, height: usize) -> Picture {
+    let pixel = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        [(x * 37 + y * 11) as u8, (x * y) as u8, (128.0 + 100.0 * (x as f32 / 5.0).sin()) as u8, 255]
+    };
+    Picture::from_rgba8(width, height, (0..width * height).flat_map(pixel).collect()).unwrap()
+}
+
+/// A folder of pictures, one of them broken.
+fn pictures(folder: &Path) -> PathBuf {
+    let data = folder.join("pictures");
+    fs::create_dir_all(data.join("deeper")).unwrap();
+    for (name, side) in [("a.png", 40), ("b.png", 48), ("deeper/c.png", 56)] {
+        fs::write(data.join(name), picture(side, side - 3).encode(Format::Png).unwrap()).unwrap();
+    }
+    fs::write(data.join("broken.jpg"), b"\xff\xd8\xff\xe0 and no more").unwrap();
+    data
+}
+
+/// A folder with a finished run of 20 steps on made-up pictures, `runs/made-up`.
+static TRAINED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = folder("trained");
+    let train = [["train", "superres", "--steps", "20", "--name", "made-up"].as_slice(), &SMALL].concat();
+    succeed(&folder, &train);
+    folder
+});
+
+fn best(folder: &Path, run: &str) -> PathBuf {
+    folder.join("runs").join(run).join("best.safetensors")
+}
+
+#[test]
+fn training_needs_no_data() {
+    let run = TRAINED.join("runs/made-up");
+    let checkpoint = Checkpoint::read(&best(&TRAINED, "made-up")).unwrap();
+    assert!(checkpoint.metadata.provenance["data"].contains("made up"));
+    assert_eq!(checkpoint.metadata.provenance["steps"], "20");
+    let log = fs::read_to_string(run.join("log.csv")).unwrap();
+    let steps: Vec<&str> = log.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(steps, ["step", "10", "20"], "{log}");
+    for sample in ["samples/0000010.png", "samples/0000020.png"] {
+        assert!(Picture::decode(&fs::read(run.join(sample)).unwrap()).is_ok());
+    }
+    let said = fail(&TRAINED, &["train", "superres", "--steps", "20", "--name", "made-up"]);
+    assert!(said.contains("made-up") && said.contains("--resume"), "{said}");
+}
+
+/// The tensors of a run's file.
+fn tensors(folder: &Path, run: &str, file: &str) -> Vec<(String, Dense)> {
+    Checkpoint::read(&folder.join("runs").join(run).join(file)).unwrap().tensors.into_iter().collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_a_resumed_run_ends_as_one_that_never_stopped() {
+    let folder = folder("resumed");
+    pictures(&folder);
+    let args = |name| {
+        let mut args = vec!["train", "superres", "--data", "pictures", "--steps", "400", "--seed", "5", "--name", name];
+        args.extend(SMALL);
+        args
+    };
+    succeed(&folder, &args("whole"));
+
+    let child = trainer(&folder).args(args("stopped")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    // The first line of the log says that steps are being made.
+    let log = folder.join("runs/stopped/log.csv");
+    while !log.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signal.success());
+    let output = child.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success() && said.contains("stopped and saved at step"), "{said}");
+    let step: u64 = Checkpoint::read(&folder.join("runs/stopped/last.safetensors")).unwrap().metadata.provenance["step"].parse().unwrap();
+    assert!((10..400).contains(&step), "stopped at step {step}");
+    assert!(best(&folder, "stopped").exists());
+
+    // What was not asked for at the beginning is refused, not mixed in.
+    let other = [args("stopped").as_slice(), &["--lr", "0.01", "--resume"]].concat();
+    let refused = fail(&folder, &other);
+    assert!(refused.contains("runs/stopped") && refused.contains("other settings"), "{refused}");
+
+    succeed(&folder, &[args("stopped").as_slice(), &["--resume"]].concat());
+    for file in ["last.safetensors", "best.safetensors"] {
+        assert_eq!(tensors(&folder, "stopped", file), tensors(&folder, "whole", file), "{file}");
+    }
+    let psnr = |run: &str| -> Vec<(String, String)> {
+        let log = fs::read_to_string(folder.join("runs").join(run).join("log.csv")).unwrap();
+        let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+        log.lines().map(fields).map(|f| (f[0].clone(), f[4].clone())).collect()
+    };
+    assert_eq!(psnr("stopped"), psnr("whole"));
+}
+
+#[test]
+fn run_enlarges_a_picture() {
+    let folder = folder("run");
+    let weights = best(&TRAINED, "made-up");
+    fs::write(folder.join("in.png"), picture(30, 21).encode(Format::Png).unwrap()).unwrap();
+    let run = ["run", "superres", "--weights", weights.to_str().unwrap(), "in.png", "-o"];
+    for (name, tile) in [("out.png", "256"), ("out.webp", "256"), ("tiled.png", "16"), ("out.jpg", "256")] {
+        succeed(&folder, &[run.as_slice(), &[name, "--tile", tile]].concat());
+    }
+    let read = |name: &str| Picture::decode(&fs::read(folder.join(name)).unwrap()).unwrap();
+    let result = read("out.png");
+    assert_eq!((result.width(), result.height()), (60, 42));
+    assert_eq!(result.to_rgba8(), read("out.webp").to_rgba8(), "both are lossless");
+    let jpeg = read("out.jpg");
+    assert_eq!((jpeg.width(), jpeg.height()), (60, 42));
+    let differ = |(a, b): (&u8, &u8)| a.abs_diff(*b) > 1;
+    assert!(!result.to_rgba8().iter().zip(&read("tiled.png").to_rgba8()).any(differ), "tiles show");
+}
+
+#[test]
+fn eval_measures_and_names_what_it_skips() {
+    let folder = folder("eval");
+    pictures(&folder);
+    let weights = best(&TRAINED, "made-up");
+    let eval = ["eval", "superres", "--weights", weights.to_str().unwrap(), "--data", "pictures", "--scale", "2"];
+    let output = succeed(&folder, &[eval.as_slice(), &["--json"]].concat());
+    let said = stderr(&output);
+    assert!(said.contains("broken.jpg"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for score in ["psnr", "bicubic_psnr"] {
+        let mean = report[score].as_f64().unwrap();
+        let all: Vec<f64> = report["pictures"].as_array().unwrap().iter().map(|p| p[score].as_f64().unwrap()).collect();
+        assert_eq!(all.len(), 3);
+        assert!((all.iter().sum::<f64>() / 3.0 - mean).abs() < 1e-9 && (5.0..60.0).contains(&mean), "{score}: {report}");
+    }
+    assert!((0.0..=1.0).contains(&report["ssim"].as_f64().unwrap()), "{report}");
+    let table = succeed(&folder, &eval);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("mean"));
+}
+
+#[test]
+fn errors_name_the_file_or_the_value() {
+    let folder = folder("errors");
+    let data = pictures(&folder);
+    let weights = best(&TRAINED, "made-up");
+    let weights = weights.to_str().unwrap();
+    let file = fs::read(weights).unwrap();
+    fs::write(folder.join("half.safetensors"), &file[..file.len() / 2]).unwrap();
+    let mut nan = Checkpoint::from_bytes(&file).unwrap();
+    nan.tensors.values_mut().next().unwrap().values[0] = f32::NAN;
+    fs::write(folder.join("nan.safetensors"), nan.to_bytes(Precision::F32).unwrap()).unwrap();
+    fs::create_dir(folder.join("empty")).unwrap();
+    fs::write(folder.join("text.png"), "no picture").unwrap();
+
+    let run = |weights: &'static str, input: &'static str, output: &'static str| -> Vec<&str> {
+        vec!["run", "superres", "--weights", weights, input, "-o", output]
+    };
+    let broken = data.join("broken.jpg");
+    let cases: [(Vec<&str>, &[&str]); 12] = [
+        (run("none.safetensors", "a.png", "o.png"), &["none.safetensors"]),
+        (run("half.safetensors", "a.png", "o.png"), &["half.safetensors", "safetensors"]),
+        (run("nan.safetensors", "a.png", "o.png"), &["nan.safetensors", "NaN"]),
+        (run("text.png", "a.png", "o.png"), &["text.png", "safetensors"]),
+        (vec!["run", "superres", "--weights", weights, "none.png", "-o", "o.png"], &["none.png"]),
+        (vec!["run", "superres", "--weights", weights, "text.png", "-o", "o.png"], &["text.png", "cannot read it"]),
+        (vec!["run", "superres", "--weights", weights, broken.to_str().unwrap(), "-o", "o.png"], &["broken.jpg"]),
+        (vec!["run", "superres", "--weights", weights, "pictures/a.png", "-o", "o.doc"], &["o.doc", "png, jpg or webp"]),
+        (vec!["run", "superres", "--weights", weights, "pictures/a.png", "-o", "no/o.png"], &["no: the folder"]),
+        (vec!["eval", "superres", "--weights", weights, "--data", "empty"], &["empty: no pictures"]),
+        (vec!["eval", "superres", "--weights", weights, "--data", "pictures", "--scale", "3"], &["made-up", "by 2, not by 3"]),
+        (vec!["train", "superres", "--data", "nowhere", "--steps", "1"], &["nowhere"]),
+    ];
+    for (args, expected) in cases {
+        let said = fail(&folder, &args);
+        for part in expected {
+            assert!(said.contains(part), "trainer {args:?}: `{part}` is not in {said}");
+        }
+    }
+    assert!(!folder.join("o.png").exists(), "a failed run leaves no file");
+}
