@@ -57,6 +57,16 @@ pub fn file_name(picture: &str, scale: usize, extension: &str) -> String {
     format!("{stem}-x{scale}.{extension}")
 }
 
+/// The engines' error messages as a sentence: without the part of the program that they begin with.
+pub fn sentence(message: &str) -> String {
+    let parts = ["picture: ", "checkpoint: ", "cannot read it: "];
+    let text = parts.iter().fold(message.trim(), |text, part| text.strip_prefix(part).unwrap_or(text));
+    let end = if text.ends_with(['.', '!', '?', ')']) { "" } else { "." };
+    let mut chars = text.chars();
+    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}{end}", chars.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +78,14 @@ mod tests {
         assert_eq!([seconds(0.344), seconds(12.34), seconds(125.2)], ["0.34 s", "12.3 s", "2 min 05 s"]);
         assert_eq!(seconds(59.97), "1 min 00 s");
         assert_eq!([about(0.2), about(7.2), about(44.0), about(200.0)], ["a second", "7 s", "45 s", "3 minutes"]);
+    }
+
+    #[test]
+    fn errors_become_sentences() {
+        assert_eq!(sentence("picture: cannot read it: unexpected end of file"), "Unexpected end of file.");
+        assert_eq!(sentence("WebGPU: no adapter."), "WebGPU: no adapter.");
+        assert_eq!(sentence("élan"), "Élan.");
+        assert_eq!(sentence(""), ".");
     }
 
     #[test]

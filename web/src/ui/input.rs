@@ -35,7 +35,7 @@ impl App {
         spawn_local(async move {
             if file.size() > MOST_BYTES {
                 let size = text::bytes(file.size() as u64);
-                return app.not_opened(&format!("it has {size}, which is more than a browser can hold"));
+                return app.not_opened(&format!("the file has {size}, which is more than a browser can hold"));
             }
             let read = JsFuture::from(file.array_buffer()).await.map(JsCast::unchecked_into::<ArrayBuffer>);
             if app.job.get() != job {
@@ -95,8 +95,7 @@ impl App {
         let Some(Opening { name, rest }) = self.opening.take() else { return };
         let refuse = |app: &Self, name: &str, message: &str| {
             app.close();
-            let reason = message.trim_start_matches("picture: ").trim_start_matches("cannot read it: ");
-            app.error(&format!("“{name}” cannot be opened as a picture: {reason}."));
+            app.error(&format!("“{name}” cannot be opened as a picture. {}", text::sentence(message)));
         };
         let Some(file) = rest else { return refuse(self, &name, message) };
         let (app, message) = (self.clone(), message.to_owned());

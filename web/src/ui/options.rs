@@ -131,7 +131,9 @@ impl App {
                 }
                 show("notice", false);
             }
-            Err(message) => self.notice(&format!("There are no models on this server, so nothing can be enlarged: {message}.")),
+            Err(message) => {
+                self.notice(&format!("There are no models here, so nothing can be enlarged. {}", text::sentence(&message)));
+            }
         }
         if self.picture.borrow().is_some() {
             self.viewer.set_scale(self.options.scale());

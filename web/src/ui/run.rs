@@ -144,7 +144,7 @@ impl App {
         self.next_job();
         self.run.take();
         self.viewer.clear_result();
-        self.error(&format!("The picture was not enlarged. {message}"));
+        self.error(&format!("The picture was not enlarged. {}", text::sentence(message)));
     }
 }
 

@@ -75,8 +75,9 @@ impl App {
     pub fn save_failed(&self, message: &str) {
         self.busy(false);
         self.saving.take();
-        self.notice(&format!("The picture was not saved: {message}."));
-        self.announce(&format!("The picture was not saved: {message}."));
+        let sentence = format!("The picture was not saved. {}", text::sentence(message));
+        self.notice(&sentence);
+        self.announce(&sentence);
     }
 
     fn busy(&self, busy: bool) {

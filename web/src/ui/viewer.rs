@@ -351,7 +351,12 @@ fn size(canvas: &HtmlCanvasElement, width: usize, height: usize) -> Result<(), J
     let context = context(canvas)?;
     let (x, y) = (width as f64 - 1.0, height as f64 - 1.0);
     context.fill_rect(x, y, 1.0, 1.0);
-    let held = context.get_image_data(x, y, 1.0, 1.0).is_ok_and(|corner| corner.data().get(3) == Some(&255));
+    // Read through a canvas of one pixel: browsers take a canvas that is read from off the graphics card.
+    let (_, probe) = super::dom::canvas(1, 1)?;
+    let held = probe
+        .draw_image_with_html_canvas_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(canvas, x, y, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0)
+        .and_then(|()| probe.get_image_data(0.0, 0.0, 1.0, 1.0))
+        .is_ok_and(|corner| corner.data().get(3) == Some(&255));
     context.clear_rect(x, y, 1.0, 1.0);
     if held { Ok(()) } else { Err(too_large()) }
 }
