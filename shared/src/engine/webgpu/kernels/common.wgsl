@@ -1,0 +1,61 @@
+// What every kernel shares: the sizes, the result and the epilogue.
+//
+// Layout  tensors are [N, blocks, height, width] of vec4, a block being four channels; a planar result is [N, C, height, width].
+// Grid    workgroups of $WORKGROUP threads, numbered over x, then y, because 65,535 in one dimension are not enough.
+// Idea    `finish` runs the epilogue on a value that is still in a register (kernel fusion as in TVM, arXiv:1802.04799).
+
+struct Shape {
+$SHAPE
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(1) var<storage, read_write> result: array<$RESULT>;
+#for i in OPERANDS
+@group(0) @binding(${2+INPUTS+i}) var<storage, read> operand$i: array<vec4<f32>>;
+#end
+
+fn workgroup_number(group: vec3<u32>) -> u32 {
+    return group.y * shape.row + group.x;
+}
+
+fn sigmoid(v: vec4<f32>) -> vec4<f32> {
+    // WGSL leaves exp beyond the largest float open; at -80 the result is 1.8e-35, so nothing is lost.
+    return 1.0 / (1.0 + exp(-max(v, vec4<f32>(-80.0))));
+}
+
+#if POSITION
+// Where in the result a thread writes, for kernels with a thread for every vec4 of it.
+struct Position {
+    inside: bool,
+    n: u32,
+    block: u32,
+    y: u32,
+    x: u32,
+}
+
+fn position(group: vec3<u32>, local: u32) -> Position {
+    let id = workgroup_number(group) * $WORKGROUP + local;
+    let row = id / shape.width;
+    let plane = row / shape.height;
+    let n = plane / shape.blocks;
+    return Position(n < shape.batch, n, plane % shape.blocks, row % shape.height, id % shape.width);
+}
+#end
+
+#if FINISH
+fn finish(value: vec4<f32>, n: u32, block: u32, y: u32, x: u32) {
+    var v = value;
+    let at = ((n * shape.blocks + block) * shape.height + y) * shape.width + x;
+$EPILOGUE
+#if PLANAR
+    let first = block * 4;
+#for lane in 4
+    if (first + $lane < shape.channels) {
+        result[((n * shape.channels + first + $lane) * shape.height + y) * shape.width + x] = v[$lane];
+    }
+#end
+#else
+    result[at] = v;
+#end
+}
+#end

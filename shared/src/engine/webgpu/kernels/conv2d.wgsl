@@ -1,0 +1,85 @@
+// Convolution with zero padding, any window, any stride.
+//
+// Formula result[n, o, y, x] = bias[o] + sum over c, ky, kx of
+//         weight[o, c, ky, kx] * source[n, c, stride y + ky - padding, stride x + kx - padding]
+// Grid    a thread for $PIXELS rows of one column and $OUTPUTS blocks of output channels; a workgroup has one set of output
+//         channels, so that all of its threads load the same weights
+// Layout  source [N, in_blocks, in_height, in_width] of vec4; weight [blocks, in_blocks, kernel, kernel, 4 of C] of 4 of O
+// Idea    register blocking (Volkov & Demmel 2008) without workgroup memory: a load of $PIXELS pixels and 4 x $OUTPUTS weights
+//         serves 4 x $PIXELS x $OUTPUTS products of vec4, and neighbouring threads load neighbouring pixels. The window is a
+//         rolled loop: unrolled, SwiftShader compiles for seconds.
+
+@group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
+#if BIAS
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+#end
+
+@compute @workgroup_size($WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let strips = (shape.height + $PIXELS - 1) / $PIXELS * shape.width;
+    let groups = (strips + $WORKGROUP - 1) / $WORKGROUP;
+    let number = workgroup_number(group);
+    let strip = number % groups * $WORKGROUP + local;
+    let output_groups = (shape.blocks + $OUTPUTS - 1) / $OUTPUTS;
+    let n = number / groups / output_groups;
+    let block = number / groups % output_groups * $OUTPUTS;
+    if (n >= shape.batch || strip >= strips) {
+        return;
+    }
+    let x = strip % shape.width;
+    let y = strip / shape.width * $PIXELS;
+
+    let window = shape.kernel * shape.kernel;
+#for o in OUTPUTS
+#if o
+    // The last set may be incomplete: its missing blocks repeat the last one, and are not stored.
+    let block$o = min(block + $o, shape.blocks - 1);
+#else
+    let block$o = block;
+#end
+    var w$o = block$o * shape.in_blocks * window * 4;
+#if BIAS
+    let start$o = bias[block$o];
+#else
+    let start$o = vec4<f32>();
+#end
+#for p in PIXELS
+    var sum${p}_$o = start$o;
+#end
+#end
+    for (var c = 0u; c < shape.in_blocks; c++) {
+        let plane = (n * shape.in_blocks + c) * shape.in_height;
+        for (var ky = 0u; ky < shape.kernel; ky++) {
+            // Below zero these wrap around to more than any size.
+#for p in PIXELS
+            let y$p = (y + $p) * shape.stride + ky - shape.padding;
+            let inside$p = y$p < shape.in_height;
+            let row$p = (plane + y$p) * shape.in_width;
+#end
+            for (var kx = 0u; kx < shape.kernel; kx++) {
+                let from = x * shape.stride + kx - shape.padding;
+                let inside = from < shape.in_width;
+#for p in PIXELS
+                let v$p = select(vec4<f32>(), source[row$p + from], inside && inside$p);
+#end
+#for o in OUTPUTS
+                let m$o = mat4x4<f32>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);
+                w$o += 4;
+#for p in PIXELS
+                sum${p}_$o += m$o * v$p;
+#end
+#end
+            }
+        }
+    }
+#for o in OUTPUTS
+    if (block + $o < shape.blocks) {
+#for p in PIXELS
+        if (y + $p < shape.height) {
+            finish(sum${p}_$o, n, block + $o, y + $p, x);
+        }
+#end
+    }
+#end
+}

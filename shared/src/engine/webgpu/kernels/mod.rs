@@ -1,0 +1,302 @@
+//! The kernels: which WGSL a step runs, over how many threads, with which sizes.
+//!
+//! Sizes are uniforms, not constants of the shader: the same pipeline then serves every layer and every picture, and compiling
+//! one takes 40 ms and more on a software adapter. Only what changes the code is written into it: the geometry, the epilogue.
+
+mod template;
+
+use super::lower::{Kernel, Operand, Stage, Step, Value};
+use super::tensor::{Map, Zip};
+use crate::{Error, Result};
+use template::{Values, expand};
+
+/// How kernels are cut into threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Geometry {
+    /// Threads in a workgroup.
+    pub workgroup: usize,
+    /// Rows that a thread of a convolution computes.
+    pub pixels: usize,
+    /// Blocks of four output channels that a thread of a convolution computes.
+    pub outputs: usize,
+}
+
+impl Geometry {
+    /// For adapters that are programs on the CPU.
+    pub const SOFTWARE: Self = Self { workgroup: 64, pixels: 4, outputs: 1 };
+    /// For GPUs: more reuse in registers.
+    pub const HARDWARE: Self = Self { workgroup: 64, pixels: 4, outputs: 2 };
+
+    /// The better one for an adapter.
+    pub fn of_adapter(software: bool) -> Self {
+        if software { Self::SOFTWARE } else { Self::HARDWARE }
+    }
+
+    /// For a convolution: no more blocks than there are.
+    fn outputs(self, channels: usize) -> usize {
+        self.outputs.min(channels.div_ceil(4)).max(1)
+    }
+}
+
+/// Declares the uniforms of a dispatch once, for Rust and for WGSL.
+macro_rules! uniforms {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        /// Sizes that a dispatch reads. `in_` is the first input.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        #[repr(C)]
+        pub(super) struct Shape {
+            $($(#[$doc])* pub $field: u32,)*
+        }
+
+        impl Shape {
+            const WGSL: &str = concat!($("    ", stringify!($field), ": u32,\n",)*);
+        }
+    };
+}
+
+uniforms! {
+    /// Workgroups in a row of the grid.
+    row,
+    batch,
+    channels,
+    /// `ceil(channels / 4)`.
+    blocks,
+    height,
+    width,
+    in_channels,
+    in_blocks,
+    in_height,
+    in_width,
+    /// Width of the window.
+    kernel,
+    stride,
+    padding,
+    /// Of an enlargement.
+    factor,
+    /// Where a joined tensor's channels start.
+    first_channel,
+    /// How many channels are written from there.
+    lanes,
+}
+
+/// The kernel's name, for labels.
+pub(super) fn name(step: &Step) -> &'static str {
+    kernel_source(step.kernel).0
+}
+
+fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
+    match kernel {
+        Kernel::Pack => ("pack", include_str!("pack.wgsl")),
+        Kernel::Copy => ("copy", include_str!("copy.wgsl")),
+        Kernel::Conv2d { .. } => ("conv2d", include_str!("conv2d.wgsl")),
+        Kernel::CatChannels => ("cat_channels", include_str!("cat_channels.wgsl")),
+        Kernel::PixelShuffle(_) => ("pixel_shuffle", include_str!("pixel_shuffle.wgsl")),
+        Kernel::UpsampleNearest(_) => ("upsample_nearest", include_str!("upsample_nearest.wgsl")),
+    }
+}
+
+/// What dispatch `part` of a step reads, in the order of its bindings: inputs, then operands.
+pub(super) fn reads(step: &Step, part: usize) -> impl Iterator<Item = &Value> {
+    let inputs = match step.kernel {
+        Kernel::CatChannels => &step.inputs[part..=part],
+        _ => &step.inputs[..],
+    };
+    inputs.iter().map(|(value, _)| value).chain(step.operands.iter().map(|o| &o.value))
+}
+
+/// The WGSL of a step.
+pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
+    let cat = step.kernel == Kernel::CatChannels;
+    let conv = matches!(step.kernel, Kernel::Conv2d { .. });
+    let values = Values::default()
+        .number("WORKGROUP", geometry.workgroup)
+        .number("PIXELS", geometry.pixels)
+        .number("OUTPUTS", geometry.outputs(step.dims[1]))
+        .number("BIAS", usize::from(matches!(step.kernel, Kernel::Conv2d { bias: true, .. })))
+        .number("POSITION", usize::from(!cat && !conv))
+        .number("FINISH", usize::from(!cat))
+        .number("PLANAR", usize::from(step.planar))
+        .number("INPUTS", if cat { 1 } else { step.inputs.len() })
+        .number("OPERANDS", step.operands.len())
+        .text("RESULT", if cat || step.planar { "f32" } else { "vec4<f32>" })
+        .text("SHAPE", Shape::WGSL)
+        .text("EPILOGUE", epilogue(&step.epilogue, &step.operands));
+    Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel_source(step.kernel).1, &values)?)
+}
+
+/// The statements that change `v`, the value at `n`, `block`, `y`, `x`, whose place in a tensor of the same size is `at`.
+fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
+    let mut lines = String::new();
+    for stage in stages {
+        let line = match *stage {
+            Stage::Map(Map::LeakyRelu(slope)) => match slope {
+                0.0 => "v = max(v, vec4<f32>());".to_owned(),
+                _ => format!("v = select({slope:?}f * v, v, v > vec4<f32>());"),
+            },
+            Stage::Map(Map::Sigmoid) => "v = sigmoid(v);".to_owned(),
+            Stage::Map(Map::Silu) => "v = v * sigmoid(v);".to_owned(),
+            Stage::Map(Map::Affine(scale, shift)) => format!("v = {scale:?}f * v + {shift:?}f;"),
+            Stage::Zip { zip, operand, reversed } => {
+                let other = match operands[operand].factor {
+                    1 => format!("operand{operand}[at]"),
+                    f => format!(
+                        "operand{operand}[((n * shape.blocks + block) * (shape.height / {f}) + y / {f}) * (shape.width / {f}) \
+                         + x / {f}]"
+                    ),
+                };
+                match (zip, reversed) {
+                    (Zip::Add, _) => format!("v = v + {other};"),
+                    (Zip::Mul, _) => format!("v = v * {other};"),
+                    (Zip::Sub, false) => format!("v = v - {other};"),
+                    (Zip::Sub, true) => format!("v = {other} - v;"),
+                }
+            }
+        };
+        lines += &format!("    {line}\n");
+    }
+    lines
+}
+
+/// The dispatches of a step: sizes, and workgroups in x and y, at most `most` of them in each.
+pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<Vec<(Shape, [u32; 2])>> {
+    let [n, c, h, w] = step.dims;
+    let blocks = c.div_ceil(4);
+    let parts = if step.kernel == Kernel::CatChannels { step.inputs.len() } else { 1 };
+    let mut first = 0;
+    let mut all = Vec::with_capacity(parts);
+    for part in 0..parts {
+        let [_, ic, ih, iw] = step.inputs[part].1;
+        let lanes = if part + 1 == parts { 4 * blocks - first } else { ic };
+        let (kernel, stride, padding) = match step.kernel {
+            Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding),
+            _ => (1, 1, 0),
+        };
+        let factor = match step.kernel {
+            Kernel::PixelShuffle(factor) | Kernel::UpsampleNearest(factor) => factor,
+            _ => 1,
+        };
+        let groups = match step.kernel {
+            Kernel::Conv2d { .. } => {
+                let strips = h.div_ceil(geometry.pixels) * w;
+                n * blocks.div_ceil(geometry.outputs(c)) * strips.div_ceil(geometry.workgroup)
+            }
+            Kernel::CatChannels => (n * lanes.div_ceil(4) * h * w).div_ceil(geometry.workgroup),
+            _ => (n * blocks * h * w).div_ceil(geometry.workgroup),
+        };
+        let grid = fold(groups, most, geometry.workgroup)
+            .ok_or_else(|| Error::Gpu(format!("{:?} is too large for one {}", step.dims, name(step))))?;
+        let sizes = [n, c, blocks, h, w, ic, ic.div_ceil(4), ih, iw, kernel, stride, padding, factor, first, lanes];
+        let mut words = [0; 15];
+        for (word, size) in words.iter_mut().zip(sizes) {
+            *word = u32::try_from(size).map_err(|_| Error::Gpu(format!("{}: {size} does not fit in 32 bits", name(step))))?;
+        }
+        let [batch, channels, blocks, height, width, in_channels, in_blocks, in_height, in_width, ..] = words;
+        let [.., kernel, stride, padding, factor, first_channel, lanes] = words;
+        let shape = Shape {
+            row: grid[0],
+            batch,
+            channels,
+            blocks,
+            height,
+            width,
+            in_channels,
+            in_blocks,
+            in_height,
+            in_width,
+            kernel,
+            stride,
+            padding,
+            factor,
+            first_channel,
+            lanes,
+        };
+        all.push((shape, grid));
+        first += ic;
+    }
+    Ok(all)
+}
+
+/// A grid of at least `groups` workgroups with no side longer than `most`; `None` when threads' numbers exceed 32 bits.
+fn fold(groups: usize, most: u32, workgroup: usize) -> Option<[u32; 2]> {
+    let rows = groups.div_ceil(most as usize).max(1);
+    let row = groups.div_ceil(rows);
+    let threads = rows.checked_mul(row)?.checked_mul(workgroup)?;
+    if threads > u32::MAX as usize || rows > most as usize {
+        return None;
+    }
+    Some([row as u32, rows as u32])
+}
+
+/// Every kind of shader that plans are made of, with a name: every kernel, geometry, store and epilogue, and the longest
+/// epilogue. For validation.
+///
+/// # Errors
+/// When a template is broken.
+pub fn variants() -> Result<Vec<(String, String)>> {
+    let picture = (Value::Input, [1, 5, 4, 4]);
+    let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
+    kernels.extend([false, true].map(|bias| Kernel::Conv2d { kernel: 3, stride: 1, padding: 1, bias }));
+    let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Affine(-1e30, f32::MIN_POSITIVE)];
+    let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
+    for zip in [Zip::Add, Zip::Sub, Zip::Mul] {
+        let zips = [(false, 1), (true, 1), (false, 2), (true, 3)];
+        stages.extend(zips.map(|(reversed, factor)| (Stage::Zip { zip, operand: 0, reversed }, factor)));
+    }
+    let mut epilogues: Vec<(Vec<Stage>, Vec<usize>)> = vec![(vec![], vec![])];
+    epilogues.extend(stages.iter().map(|&(stage, factor)| match stage {
+        Stage::Map(_) => (vec![stage], vec![]),
+        Stage::Zip { .. } => (vec![stage], vec![factor]),
+    }));
+    let zip = |operand| Stage::Zip { zip: Zip::Add, operand, reversed: false };
+    let longest = (0..super::lower::MAX_OPERANDS).flat_map(|i| [zip(i), stages[i].0]).collect();
+    epilogues.push((longest, (1..=super::lower::MAX_OPERANDS).collect()));
+
+    let mut all = Vec::new();
+    for geometry in [Geometry::SOFTWARE, Geometry::HARDWARE] {
+        for &kernel in &kernels {
+            let inputs = match kernel {
+                Kernel::Conv2d { bias, .. } => 2 + usize::from(bias),
+                _ => 1,
+            };
+            for (epilogue, factors) in &epilogues {
+                for planar in [false, true] {
+                    let operand = |&factor: &usize| Operand { value: Value::Input, factor };
+                    let step = Step {
+                        kernel,
+                        inputs: vec![picture.clone(); inputs],
+                        epilogue: epilogue.clone(),
+                        operands: factors.iter().map(operand).collect(),
+                        dims: [1, 5, 4, 4],
+                        planar,
+                    };
+                    all.push((format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?}"), source(&step, geometry)?));
+                }
+            }
+        }
+        let (epilogue, operands) = (vec![], vec![]);
+        let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);
+        let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, planar: false };
+        all.push((format!("cat_channels {geometry:?}"), source(&cat, geometry)?));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_folded_grid_covers_all_groups_with_little_waste(groups in 1usize..60_000_000) {
+            let [x, y] = fold(groups, 65_535, 64).unwrap().map(|d| d as usize);
+            prop_assert!(x <= 65_535 && y <= 65_535);
+            prop_assert!(x * y >= groups && x * y < groups + y);
+        }
+    }
+
+    #[test]
+    fn a_grid_beyond_32_bits_is_refused() {
+        assert_eq!(fold(70_000_000, 65_535, 64), None);
+    }
+}

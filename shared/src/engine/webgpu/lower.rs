@@ -1,0 +1,289 @@
+//! From a recorded graph to steps, one kernel each.
+//!
+//! What works element by element does not become a kernel of its own where it can be avoided: it joins the epilogue of the step
+//! that produces the element, while that is still in a register. It may when nothing else reads the value before, and when the
+//! other operand is computed earlier. An enlarged tensor is not stored where an epilogue can read the small one instead.
+
+use std::collections::{HashMap, HashSet};
+
+use super::memory::Packing;
+use super::tensor::{GpuTensor, Map, Node, Op, Zip};
+use crate::tensor::dims4;
+use crate::{Error, Result};
+
+/// Buffers that an epilogue may read. WebGPU grants 8 a shader: one is written, a convolution reads three.
+pub const MAX_OPERANDS: usize = 4;
+
+/// Where a step reads.
+#[derive(Clone)]
+pub enum Value {
+    /// What the run was given, row-major.
+    Input,
+    /// A constant, packed in some way.
+    Constant(GpuTensor, Packing),
+    /// What an earlier step wrote, in blocks of channels.
+    Step(usize),
+}
+
+/// What a step computes before its epilogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Row-major to blocks of channels.
+    Pack,
+    /// Its input as it is, for an epilogue that found no other step.
+    Copy,
+    /// Inputs are the picture, the weight and, with `bias`, the bias.
+    Conv2d {
+        /// Width of the window.
+        kernel: usize,
+        /// Pixels from window to window.
+        stride: usize,
+        /// Zeros around the picture.
+        padding: usize,
+        /// Whether there is one.
+        bias: bool,
+    },
+    /// One dispatch an input.
+    CatChannels,
+    /// Rearrangement of r x r channels into space.
+    PixelShuffle(usize),
+    /// Repetition.
+    UpsampleNearest(usize),
+}
+
+/// One operation of an epilogue on the value `v` at hand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Stage {
+    /// `v = map(v)`.
+    Map(Map),
+    /// `v = zip(v, operand)`, or `zip(operand, v)`.
+    Zip {
+        /// The function.
+        zip: Zip,
+        /// Index into the operands of the step.
+        operand: usize,
+        /// Whether the operand comes first.
+        reversed: bool,
+    },
+}
+
+/// A tensor that an epilogue reads beside the value at hand.
+pub struct Operand {
+    pub value: Value,
+    /// It is this much smaller than the result in both directions and read as if enlarged by repetition.
+    pub factor: usize,
+}
+
+/// One kernel with its epilogue.
+pub struct Step {
+    pub kernel: Kernel,
+    /// With their `[N, C, H, W]`.
+    pub inputs: Vec<(Value, [usize; 4])>,
+    pub epilogue: Vec<Stage>,
+    pub operands: Vec<Operand>,
+    /// `[N, C, H, W]` of the result.
+    pub dims: [usize; 4],
+    /// The result is written row-major for reading back, instead of in blocks of channels.
+    pub planar: bool,
+}
+
+impl Step {
+    /// Steps whose results this one reads.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        let values = self.inputs.iter().map(|(value, _)| value).chain(self.operands.iter().map(|o| &o.value));
+        values.filter_map(|value| match value {
+            Value::Step(step) => Some(*step),
+            _ => None,
+        })
+    }
+}
+
+/// Where a node's value is; with a `factor` above 1, what is there must be enlarged by repetition to be it.
+#[derive(Clone)]
+struct Place {
+    value: Value,
+    factor: usize,
+}
+
+struct Lowering {
+    steps: Vec<Step>,
+    places: HashMap<u64, Place>,
+    /// How often each node is read, the final read-back included.
+    uses: HashMap<u64, usize>,
+}
+
+/// The steps that compute `output` from `input`. One of them is planar: it writes the output.
+///
+/// # Errors
+/// [`Error::Shape`] when a tensor is empty, or when `output` depends on another input.
+pub fn lower(input: &GpuTensor, output: &GpuTensor) -> Result<Vec<Step>> {
+    if !matches!(input.0.op, Op::Input) {
+        return Err(Error::shape("plan", "its input must be made by GpuTensor::input"));
+    }
+    let nodes = reachable(output);
+    let mut uses = HashMap::from([(output.0.id, 1)]);
+    for node in &nodes {
+        for read in reads(&node.0) {
+            *uses.entry(read.0.id).or_default() += 1;
+        }
+    }
+    let mut lowering = Lowering { steps: Vec::new(), places: HashMap::new(), uses };
+    for node in &nodes {
+        let dims = &node.0.dims;
+        if dims.contains(&0) {
+            return Err(Error::shape("plan", format!("a tensor {dims:?} is empty")));
+        }
+        let [n, c, h, w] = canonical(dims);
+        if [n, c.next_multiple_of(4), h, w].iter().try_fold(4u32, |bytes, &d| bytes.checked_mul(d.try_into().ok()?)).is_none() {
+            return Err(Error::Gpu(format!("a tensor {dims:?} takes more than 4 GiB; use smaller tiles")));
+        }
+        if matches!(node.0.op, Op::Input) && node.0.id != input.0.id {
+            return Err(Error::shape("plan", "the result depends on an input that is not the plan's"));
+        }
+        lowering.node(node)?;
+    }
+    lowering.finish(output);
+    Ok(lowering.steps)
+}
+
+/// Everything that `output` needs, in the order of recording; what nothing needs is not among it.
+fn reachable(output: &GpuTensor) -> Vec<GpuTensor> {
+    let mut seen = HashSet::from([output.0.id]);
+    let mut nodes = vec![output.clone()];
+    let mut next = 0;
+    while next < nodes.len() {
+        let node = nodes[next].clone();
+        nodes.extend(reads(&node.0).into_iter().filter(|t| seen.insert(t.0.id)).cloned());
+        next += 1;
+    }
+    nodes.sort_by_key(|t| t.0.id);
+    nodes
+}
+
+fn reads(node: &Node) -> Vec<&GpuTensor> {
+    match &node.op {
+        Op::Input | Op::Constant(_) => vec![],
+        Op::Conv2d { x, weight, bias, .. } => [x, weight].into_iter().chain(bias).collect(),
+        Op::Map(x, _) | Op::PixelShuffle(x, _) | Op::UpsampleNearest(x, _) => vec![x],
+        Op::Zip(a, b, _) => vec![a, b],
+        Op::CatChannels(all) => all.iter().collect(),
+    }
+}
+
+/// Any tensor as `[N, C, H, W]`: missing outer dimensions are 1, further ones join the batch.
+pub fn canonical(dims: &[usize]) -> [usize; 4] {
+    let mut out = [1usize; 4];
+    for (i, &d) in dims.iter().rev().enumerate() {
+        let axis = &mut out[3 - i.min(3)];
+        *axis = axis.saturating_mul(d);
+    }
+    out
+}
+
+impl Lowering {
+    fn node(&mut self, node: &GpuTensor) -> Result<()> {
+        let dims = canonical(&node.0.dims);
+        let (value, factor) = match &node.0.op {
+            Op::Input => (self.push(Kernel::Pack, vec![(Value::Input, dims)], dims), 1),
+            Op::Constant(_) => (Value::Constant(node.clone(), Packing::Blocked), 1),
+            Op::Conv2d { x, weight, bias, stride, padding } => {
+                let [_, _, kernel, _] = dims4("conv2d", &weight.0.dims)?;
+                let constant = |t: &GpuTensor, packing| (Value::Constant(t.clone(), packing), canonical(&t.0.dims));
+                let mut inputs = vec![self.stored(x), constant(weight, Packing::Weight)];
+                inputs.extend(bias.iter().map(|b| constant(b, Packing::Bias)));
+                let kernel = Kernel::Conv2d { kernel, stride: *stride, padding: *padding, bias: bias.is_some() };
+                (self.push(kernel, inputs, dims), 1)
+            }
+            Op::Map(x, map) => {
+                self.stored(x);
+                let step = self.host(x).unwrap_or_else(|| self.copy(x));
+                self.steps[step].epilogue.push(Stage::Map(*map));
+                (Value::Step(step), 1)
+            }
+            Op::Zip(a, b, zip) => (Value::Step(self.zip(a, b, *zip)), 1),
+            Op::CatChannels(all) => {
+                let inputs = all.iter().map(|t| self.stored(t)).collect();
+                (self.push(Kernel::CatChannels, inputs, dims), 1)
+            }
+            Op::PixelShuffle(x, r) => {
+                let x = self.stored(x);
+                (self.push(Kernel::PixelShuffle(*r), vec![x], dims), 1)
+            }
+            // At factor 1 the place would be the one of `x`, and an epilogue of this node would change `x` for others.
+            Op::UpsampleNearest(x, 1) => (Value::Step(self.copy(x)), 1),
+            Op::UpsampleNearest(x, factor) => (self.stored(x).0, *factor),
+        };
+        self.places.insert(node.0.id, Place { value, factor });
+        Ok(())
+    }
+
+    fn zip(&mut self, a: &GpuTensor, b: &GpuTensor, zip: Zip) -> usize {
+        if self.place(a).factor > 1 && self.place(b).factor > 1 {
+            self.stored(a);
+        }
+        for (host, other, reversed) in [(a, b, false), (b, a, true)] {
+            let Some(step) = self.host(host) else { continue };
+            let earlier = !matches!(self.place(other).value, Value::Step(s) if s >= step);
+            if earlier && self.steps[step].operands.len() < MAX_OPERANDS {
+                return self.join(step, other, zip, reversed);
+            }
+        }
+        let (host, other, reversed) = if self.place(a).factor == 1 { (a, b, false) } else { (b, a, true) };
+        let step = self.copy(host);
+        self.join(step, other, zip, reversed)
+    }
+
+    fn join(&mut self, step: usize, other: &GpuTensor, zip: Zip, reversed: bool) -> usize {
+        let Place { value, factor } = self.place(other);
+        let host = &mut self.steps[step];
+        host.epilogue.push(Stage::Zip { zip, operand: host.operands.len(), reversed });
+        host.operands.push(Operand { value, factor });
+        step
+    }
+
+    /// The step whose epilogue can continue with `x`.
+    fn host(&self, x: &GpuTensor) -> Option<usize> {
+        if self.uses.get(&x.0.id) != Some(&1) {
+            return None;
+        }
+        let place = self.place(x);
+        match place.value {
+            Value::Step(step) if place.factor == 1 && self.steps[step].kernel != Kernel::CatChannels => Some(step),
+            _ => None,
+        }
+    }
+
+    fn copy(&mut self, x: &GpuTensor) -> usize {
+        let input = self.stored(x);
+        self.push(Kernel::Copy, vec![input], canonical(&x.0.dims));
+        self.steps.len() - 1
+    }
+
+    fn push(&mut self, kernel: Kernel, inputs: Vec<(Value, [usize; 4])>, dims: [usize; 4]) -> Value {
+        self.steps.push(Step { kernel, inputs, epilogue: vec![], operands: vec![], dims, planar: false });
+        Value::Step(self.steps.len() - 1)
+    }
+
+    fn place(&self, x: &GpuTensor) -> Place {
+        self.places[&x.0.id].clone()
+    }
+
+    /// Where `x` lies in its full size; enlarges it now if it does not.
+    fn stored(&mut self, x: &GpuTensor) -> (Value, [usize; 4]) {
+        let dims = canonical(&x.0.dims);
+        let Place { value, factor } = self.place(x);
+        if factor == 1 {
+            return (value, dims);
+        }
+        let small = [dims[0], dims[1], dims[2] / factor, dims[3] / factor];
+        let value = self.push(Kernel::UpsampleNearest(factor), vec![(value, small)], dims);
+        self.places.insert(x.0.id, Place { value: value.clone(), factor: 1 });
+        (value, dims)
+    }
+
+    fn finish(&mut self, output: &GpuTensor) {
+        self.stored(output);
+        let last = self.host(output).unwrap_or_else(|| self.copy(output));
+        self.steps[last].planar = true;
+    }
+}

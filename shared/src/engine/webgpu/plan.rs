@@ -1,0 +1,227 @@
+//! A recording made ready for one size: buffers, pipelines, bind groups.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::kernels::{self, Shape};
+use super::lower::{Value, lower};
+use super::memory::place;
+use super::{Context, GpuTensor};
+use crate::{Error, Result, Tensor};
+
+/// Computes one output from one input of fixed dimensions, as often as wanted.
+///
+/// A run is one submission: write the input, dispatch every step in one compute pass, copy the output for reading.
+pub struct Plan {
+    context: Arc<Context>,
+    input: wgpu::Buffer,
+    inputs: usize,
+    output: wgpu::Buffer,
+    outputs: usize,
+    dispatches: Vec<Dispatch>,
+    memory: u64,
+    /// Buffers for reading back that no run uses at the moment. A run that is dropped halfway takes its own with it.
+    idle: RefCell<Vec<wgpu::Buffer>>,
+}
+
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    groups: [u32; 2],
+}
+
+impl Plan {
+    /// Prepares to compute `output` from `input`, which [`GpuTensor::input`] made.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a tensor is empty or `output` needs another input; [`Error::Gpu`] when a tensor is larger than
+    /// what the device binds in one buffer, or the device fails.
+    pub fn new(context: &Arc<Context>, input: &GpuTensor, output: &GpuTensor) -> Result<Self> {
+        context.alive()?;
+        let steps = lower(input, output)?;
+        let placement = place(&steps);
+        let float = size_of::<f32>() as u64;
+        let inputs = input.dims().iter().product::<usize>();
+        let outputs = output.dims().iter().product::<usize>();
+        let buffer = |label: &str, size, usage| -> Result<wgpu::Buffer> {
+            context.fits(label, size)?;
+            let label = Some(label);
+            Ok(context.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false }))
+        };
+        let storage = wgpu::BufferUsages::STORAGE;
+        let given =
+            buffer(&format!("the input {:?}", input.dims()), inputs as u64 * float, storage | wgpu::BufferUsages::COPY_DST)?;
+        let mut slots = Vec::with_capacity(placement.sizes.len());
+        for (slot, &size) in placement.sizes.iter().enumerate() {
+            let of = |&i: &usize| placement.slots[i] == slot;
+            let largest = (0..steps.len()).filter(of).max_by_key(|&i| steps[i].dims.iter().product::<usize>());
+            let label = format!("a tensor {:?}", largest.map(|i| steps[i].dims).unwrap_or_default());
+            slots.push(buffer(&label, size, storage | wgpu::BufferUsages::COPY_SRC)?);
+        }
+        let results: Vec<&wgpu::Buffer> = placement.slots.iter().map(|&slot| &slots[slot]).collect();
+        let planar = steps.iter().position(|step| step.planar);
+        let output = planar.map(|i| results[i].clone()).ok_or_else(|| Error::Gpu("internal: no output".into()))?;
+
+        let geometry = context.geometry();
+        let most = context.limits.max_compute_workgroups_per_dimension;
+        let work: Vec<(usize, Shape, [u32; 2])> = steps
+            .iter()
+            .enumerate()
+            .map(|(i, step)| Ok(kernels::dispatches(step, geometry, most)?.into_iter().map(move |(s, g)| (i, s, g))))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        let shapes = Shapes::new(context, work.iter().map(|(_, shape, _)| shape));
+        let mut dispatches = Vec::with_capacity(work.len());
+        let mut part = 0;
+        for (number, &(i, _, groups)) in work.iter().enumerate() {
+            // A step of many dispatches reads one of its inputs in each.
+            part = if number > 0 && work[number - 1].0 == i { part + 1 } else { 0 };
+            let step = &steps[i];
+            let mut reads = Vec::new();
+            for value in kernels::reads(step, part) {
+                reads.push(match value {
+                    Value::Input => given.clone(),
+                    Value::Constant(tensor, packing) => tensor.buffer(context, *packing)?,
+                    Value::Step(read) => results[*read].clone(),
+                });
+            }
+            let label = kernels::name(step);
+            let pipeline = context.pipeline(label, kernels::source(step, geometry)?, reads.len());
+            let mut entries = vec![
+                wgpu::BindGroupEntry { binding: 0, resource: shapes.binding(number) },
+                wgpu::BindGroupEntry { binding: 1, resource: results[i].as_entire_binding() },
+            ];
+            let read_entries = (2..).zip(&reads);
+            entries.extend(read_entries.map(|(binding, b)| wgpu::BindGroupEntry { binding, resource: b.as_entire_binding() }));
+            let layout = pipeline.get_bind_group_layout(0);
+            let bindings = wgpu::BindGroupDescriptor { label: Some(label), layout: &layout, entries: &entries };
+            let bindings = context.device.create_bind_group(&bindings);
+            dispatches.push(Dispatch { pipeline, bindings, groups });
+        }
+        if cfg!(not(target_arch = "wasm32")) {
+            context.check()?;
+        }
+        let memory = placement.sizes.iter().sum::<u64>() + (inputs + outputs) as u64 * float;
+        let context = context.clone();
+        Ok(Self { context, input: given, inputs, output, outputs, dispatches, memory, idle: RefCell::default() })
+    }
+
+    /// Kernels that a run dispatches.
+    pub fn dispatches(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Bytes of GPU memory for tensors, the weights not counted.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Computes the output of `values`, both row-major.
+    ///
+    /// Natively this blocks until the GPU is done; in a browser it yields. Runs may overlap, and may be dropped at any point.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are more or fewer values than the input holds; [`Error::Gpu`] when the device fails or is
+    /// lost.
+    pub async fn run(&self, values: &[f32]) -> Result<Vec<f32>> {
+        if values.len() != self.inputs {
+            return Err(Error::shape("run", format!("{} values, the plan takes {}", values.len(), self.inputs)));
+        }
+        let context = &self.context;
+        context.alive()?;
+        let staging = self.idle.borrow_mut().pop().unwrap_or_else(|| {
+            context.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: self.output_bytes(),
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            })
+        });
+        // Nothing between these scopes waits, so overlapping runs neither mix their scopes nor their input.
+        let memory = context.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = context.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        self.submit(values, &staging);
+        let failures = (validation.pop(), memory.pop());
+
+        let (sender, mapped) = oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // Nobody listens when the run was dropped.
+            let _ = sender.send(result);
+        });
+        #[cfg(not(target_arch = "wasm32"))]
+        context.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| context.fault(&e.to_string()))?;
+        let (validation, memory) = (failures.0.await, failures.1.await);
+        if let Some(failure) = validation.or(memory) {
+            return Err(context.fault(&failure.to_string()));
+        }
+        match mapped.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(context.fault(&format!("reading back failed: {e}"))),
+            Err(_) => return Err(context.fault("reading back was given up")),
+        }
+        context.alive()?;
+        let values = {
+            let bytes = staging.get_mapped_range(..).map_err(|e| context.fault(&format!("reading back failed: {e}")))?;
+            // Copied byte by byte: a browser promises no alignment.
+            bytemuck::pod_collect_to_vec(&bytes)
+        };
+        staging.unmap();
+        self.idle.borrow_mut().push(staging);
+        Ok(values)
+    }
+
+    fn output_bytes(&self) -> u64 {
+        (self.outputs * size_of::<f32>()) as u64
+    }
+
+    fn submit(&self, values: &[f32], staging: &wgpu::Buffer) {
+        let Context { device, queue, .. } = &*self.context;
+        queue.write_buffer(&self.input, 0, bytemuck::cast_slice(values));
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for Dispatch { pipeline, bindings, groups: [x, y] } in &self.dispatches {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, bindings, &[]);
+                pass.dispatch_workgroups(*x, *y, 1);
+            }
+        }
+        encoder.copy_buffer_to_buffer(&self.output, 0, staging, 0, self.output_bytes());
+        queue.submit([encoder.finish()]);
+    }
+}
+
+/// The sizes that every dispatch reads, in one uniform buffer.
+struct Shapes {
+    buffer: wgpu::Buffer,
+    stride: u64,
+}
+
+impl Shapes {
+    fn new<'a>(context: &Context, shapes: impl ExactSizeIterator<Item = &'a Shape>) -> Self {
+        let size = size_of::<Shape>() as u64;
+        let stride = size.next_multiple_of(u64::from(context.limits.min_uniform_buffer_offset_alignment).max(1));
+        let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("shapes"),
+            size: stride * shapes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        for (i, shape) in (0..).zip(shapes) {
+            context.queue.write_buffer(&buffer, stride * i, bytemuck::bytes_of(shape));
+        }
+        Self { buffer, stride }
+    }
+
+    fn binding(&self, number: usize) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: self.stride * number as u64,
+            size: wgpu::BufferSize::new(size_of::<Shape>() as u64),
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! Recording: a tensor is a node of a graph that says how it is computed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Context;
+use super::lower::canonical;
+use super::memory::Packing;
+use crate::checkpoint::Checkpoint;
+use crate::tensor::rules;
+use crate::{Error, Result, Source, Tensor};
+
+/// A tensor that is not computed yet. Cheap to clone. A [`super::Plan`] computes it.
+#[derive(Clone)]
+pub struct GpuTensor(pub(super) Rc<Node>);
+
+pub(super) struct Node {
+    /// Rises with every recorded operation, so that what a node reads has a smaller one.
+    pub id: u64,
+    pub dims: Vec<usize>,
+    pub op: Op,
+}
+
+pub(super) enum Op {
+    Input,
+    Constant(Constant),
+    Conv2d { x: GpuTensor, weight: GpuTensor, bias: Option<GpuTensor>, stride: usize, padding: usize },
+    Map(GpuTensor, Map),
+    Zip(GpuTensor, GpuTensor, Zip),
+    CatChannels(Vec<GpuTensor>),
+    PixelShuffle(GpuTensor, usize),
+    UpsampleNearest(GpuTensor, usize),
+}
+
+/// A function of one element.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Map {
+    /// See [`Tensor::leaky_relu`]; slope 0 is [`Tensor::relu`].
+    LeakyRelu(f32),
+    /// See [`Tensor::sigmoid`].
+    Sigmoid,
+    /// See [`Tensor::silu`].
+    Silu,
+    /// See [`Tensor::affine`].
+    Affine(f32, f32),
+}
+
+/// A function of two elements at the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zip {
+    /// See [`Tensor::add`].
+    Add,
+    /// See [`Tensor::sub`].
+    Sub,
+    /// See [`Tensor::mul`].
+    Mul,
+}
+
+/// Values known before any run, uploaded at their first use in each packing that is asked for, kept as long as the model.
+pub(super) struct Constant {
+    context: Arc<Context>,
+    values: Vec<f32>,
+    buffers: RefCell<HashMap<Packing, wgpu::Buffer>>,
+}
+
+impl GpuTensor {
+    fn record(dims: impl Into<Vec<usize>>, op: Op) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(Rc::new(Node { id, dims: dims.into(), op }))
+    }
+
+    fn map(&self, map: Map) -> Result<Self> {
+        Ok(Self::record(self.dims(), Op::Map(self.clone(), map)))
+    }
+
+    fn zip(&self, name: &'static str, other: &Self, zip: Zip) -> Result<Self> {
+        rules::same(name, self.dims(), other.dims())?;
+        Ok(Self::record(self.dims(), Op::Zip(self.clone(), other.clone(), zip)))
+    }
+
+    /// What a plan gets with every run.
+    pub fn input(dims: impl Into<Vec<usize>>) -> Self {
+        Self::record(dims, Op::Input)
+    }
+
+    /// Row-major `values` that never change.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are more or fewer values than `dims` says.
+    pub fn constant(context: &Arc<Context>, values: Vec<f32>, dims: &[usize]) -> Result<Self> {
+        if values.len() != dims.iter().product::<usize>() {
+            return Err(Error::shape("constant", format!("{} values do not fill {dims:?}", values.len())));
+        }
+        let constant = Constant { context: context.clone(), values, buffers: RefCell::default() };
+        Ok(Self::record(dims, Op::Constant(constant)))
+    }
+
+    /// The buffer of a constant.
+    pub(super) fn buffer(&self, context: &Context, packing: Packing) -> Result<wgpu::Buffer> {
+        let Op::Constant(constant) = &self.0.op else { return Err(Error::Gpu("internal: not a constant".into())) };
+        if constant.context.device != context.device {
+            return Err(Error::Gpu("a parameter belongs to another device than the plan".into()));
+        }
+        let mut buffers = constant.buffers.borrow_mut();
+        if let Some(buffer) = buffers.get(&packing) {
+            return Ok(buffer.clone());
+        }
+        let label = format!("parameter {:?}", self.0.dims);
+        let buffer = context.upload(&label, &packing.pack(&constant.values, canonical(&self.0.dims)))?;
+        buffers.insert(packing, buffer.clone());
+        Ok(buffer)
+    }
+}
+
+impl Tensor for GpuTensor {
+    fn dims(&self) -> &[usize] {
+        &self.0.dims
+    }
+
+    /// As [`Tensor::conv2d`]; `weight` and `bias` must be constants, because they are repacked before the first run.
+    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: usize) -> Result<Self> {
+        let out = rules::conv2d(self.dims(), weight.dims(), bias.map(Self::dims), stride, padding)?;
+        for (what, parameter) in [("weight", Some(weight)), ("bias", bias)] {
+            if parameter.is_some_and(|p| !matches!(p.0.op, Op::Constant(_))) {
+                return Err(Error::shape("conv2d", format!("the {what} must be a parameter, not computed")));
+            }
+        }
+        let (x, weight, bias) = (self.clone(), weight.clone(), bias.cloned());
+        Ok(Self::record(out, Op::Conv2d { x, weight, bias, stride, padding }))
+    }
+
+    fn relu(&self) -> Result<Self> {
+        self.map(Map::LeakyRelu(0.0))
+    }
+
+    fn leaky_relu(&self, slope: f32) -> Result<Self> {
+        finite("leaky_relu", slope)?;
+        self.map(Map::LeakyRelu(slope))
+    }
+
+    fn sigmoid(&self) -> Result<Self> {
+        self.map(Map::Sigmoid)
+    }
+
+    fn silu(&self) -> Result<Self> {
+        self.map(Map::Silu)
+    }
+
+    fn add(&self, other: &Self) -> Result<Self> {
+        self.zip("add", other, Zip::Add)
+    }
+
+    fn sub(&self, other: &Self) -> Result<Self> {
+        self.zip("sub", other, Zip::Sub)
+    }
+
+    fn mul(&self, other: &Self) -> Result<Self> {
+        self.zip("mul", other, Zip::Mul)
+    }
+
+    fn affine(&self, scale: f32, shift: f32) -> Result<Self> {
+        finite("affine", scale)?;
+        finite("affine", shift)?;
+        self.map(Map::Affine(scale, shift))
+    }
+
+    fn cat_channels(tensors: &[&Self]) -> Result<Self> {
+        let dims: Vec<&[usize]> = tensors.iter().map(|t| t.dims()).collect();
+        let out = rules::cat_channels(&dims)?;
+        Ok(Self::record(out, Op::CatChannels(tensors.iter().map(|&t| t.clone()).collect())))
+    }
+
+    fn pixel_shuffle(&self, r: usize) -> Result<Self> {
+        Ok(Self::record(rules::pixel_shuffle(self.dims(), r)?, Op::PixelShuffle(self.clone(), r)))
+    }
+
+    fn upsample_nearest(&self, factor: usize) -> Result<Self> {
+        Ok(Self::record(rules::upsample_nearest(self.dims(), factor)?, Op::UpsampleNearest(self.clone(), factor)))
+    }
+}
+
+/// Scalars are written into the shader, and WGSL has no literal for infinity or NaN.
+fn finite(op: &'static str, value: f32) -> Result<()> {
+    if value.is_finite() { Ok(()) } else { Err(Error::shape(op, format!("{value} is not finite"))) }
+}
+
+/// Parameters of a checkpoint as constants on the GPU.
+pub struct Constants<'a> {
+    /// Where they are stored.
+    pub checkpoint: &'a Checkpoint,
+    /// Where they go.
+    pub context: &'a Arc<Context>,
+}
+
+impl Source<GpuTensor> for Constants<'_> {
+    fn get(&self, name: &str, dims: &[usize], _: crate::Init) -> Result<GpuTensor> {
+        GpuTensor::constant(self.context, self.checkpoint.tensor(name, dims)?, dims)
+    }
+}
