@@ -1,1 +1,7 @@
 //! Shared test helpers.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod browser;
+pub mod golden;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod random;

@@ -1,0 +1,105 @@
+//! What is shipped in `web/models` is whole, fits its model and is what the list says.
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use candle_core::Device;
+use pollster::block_on;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use shared::checkpoint::Checkpoint;
+use shared::session::{Engine, Session};
+
+/// A page on a slow line waits for them.
+const LARGEST: usize = 2_000_000;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/models")
+}
+
+/// The entries of the list, each with the bytes of its file.
+fn models() -> Vec<(Value, Vec<u8>)> {
+    let list: Value = serde_json::from_slice(&fs::read(folder().join("models.json")).expect("models.json")).expect("JSON");
+    let models = list["models"].as_array().expect("models").iter();
+    models.map(|model| (model.clone(), fs::read(folder().join(text(model, "file"))).expect("the weights"))).collect()
+}
+
+fn text<'a>(model: &'a Value, key: &str) -> &'a str {
+    model[key].as_str().unwrap_or_else(|| panic!("{key} of {model}"))
+}
+
+#[test]
+fn the_files_are_those_of_the_list() {
+    let models = models();
+    for (model, bytes) in &models {
+        assert_eq!(model["bytes"], bytes.len(), "{model}");
+        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text(model, "sha256"), hex, "{}: run `trainer publish`, do not copy", text(model, "name"));
+        assert!(bytes.len() <= LARGEST, "{} has {} bytes", text(model, "name"), bytes.len());
+    }
+    let listed: BTreeSet<String> =
+        models.iter().flat_map(|(m, _)| [text(m, "file"), text(m, "card")]).map(String::from).collect();
+    let there = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let there: BTreeSet<String> = there.filter(|name| name != "models.json").collect();
+    assert_eq!(there, listed, "files in web/models, and files in models.json");
+}
+
+#[test]
+fn there_is_a_fast_and_a_good_one_for_every_scale() {
+    let models = models();
+    let offered: BTreeSet<(u64, &str)> = models
+        .iter()
+        .filter(|(m, _)| text(m, "task") == "superres")
+        .map(|(m, _)| (m["scale"].as_u64().expect("scale"), text(m, "quality")))
+        .collect();
+    for wanted in [(2, "fast"), (2, "quality"), (4, "fast"), (4, "quality")] {
+        assert!(offered.contains(&wanted), "{wanted:?} is not in {offered:?}");
+    }
+    assert_eq!(offered.len(), models.len(), "two models for the same purpose");
+}
+
+#[test]
+fn every_model_loads_and_fits() {
+    for (model, bytes) in models() {
+        let name = text(&model, "name");
+        let stored = SafeTensors::deserialize(&bytes).expect(name);
+        assert!(stored.iter().all(|(_, tensor)| tensor.dtype() == Dtype::F16), "{name} is not f16 throughout");
+
+        let checkpoint = Checkpoint::from_bytes(&bytes).expect(name);
+        assert_eq!(model["scale"], checkpoint.config().scale(), "{name}");
+        let parameters: usize = checkpoint.tensors.values().map(|tensor| tensor.values.len()).sum();
+        assert_eq!(model["parameters"], parameters, "{name}");
+        let metrics: BTreeMap<String, f64> = serde_json::from_value(model["metrics"].clone()).expect(name);
+        assert_eq!(metrics, checkpoint.metadata.metrics, "{name}: the list and the file tell different measurements");
+
+        // It is trained: a grey plane stays one, which a network of random weights does not do.
+        let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu)).expect(name);
+        let side = 4 * session.config().receptive_field();
+        let output = block_on(session.forward(&vec![0.5; 3 * side * side], side, side)).expect(name);
+        let width = side * session.config().scale();
+        assert_eq!(output.len(), 3 * width * width, "{name}");
+        // Away from the border, which the network sees as black.
+        let inner = |i: &usize| {
+            (width / 4..3 * width / 4).contains(&(i % width)) && (width / 4..3 * width / 4).contains(&(i / width % width))
+        };
+        let worst = (0..output.len()).filter(inner).map(|i| (output[i] - 0.5).abs()).fold(0.0, f32::max);
+        assert!(worst < 0.03, "{name}: a grey plane is off by {worst}");
+    }
+}
+
+#[test]
+fn every_card_names_the_data_and_the_figures() {
+    for (model, bytes) in models() {
+        let name = text(&model, "name");
+        let card = fs::read_to_string(folder().join(text(&model, "card"))).expect(name);
+        let checkpoint = Checkpoint::from_bytes(&bytes).expect(name);
+        let data =
+            checkpoint.metadata.provenance.get("data").unwrap_or_else(|| panic!("{name} does not say what it learnt from"));
+        assert!(card.contains(name) && card.contains(data.as_str()), "{name}: the card does not name the data, {data}");
+        let psnr = checkpoint.metadata.metrics.get("set5_psnr").unwrap_or_else(|| panic!("{name} was not measured on Set5"));
+        assert!(card.contains(&format!("{psnr:.2}")), "{name}: {psnr:.2} dB is not in the card");
+    }
+}

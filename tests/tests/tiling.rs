@@ -1,0 +1,108 @@
+//! Tiling changes nothing: what the pipeline puts together is what the network gives for the whole picture.
+#![cfg(not(target_arch = "wasm32"))]
+
+use candle_core::Device;
+use pollster::block_on;
+use shared::models::SuperresConfig;
+use shared::picture::Picture;
+use shared::pipeline::Enlargement;
+use shared::session::{Engine, Session};
+use tests::random::{self, Kind};
+
+fn session(config: SuperresConfig) -> Session {
+    let mut checkpoint = random::checkpoint(config, 7);
+    // Results around the middle of 0..1: what is clamped would hide differences.
+    if matches!(config, SuperresConfig::SrResnet(_)) {
+        checkpoint.tensors.get_mut("tail.weight").unwrap().values.iter_mut().for_each(|w| *w *= 0.2);
+        checkpoint.tensors.get_mut("tail.bias").unwrap().values.iter_mut().for_each(|b| *b += 0.5);
+    } else {
+        checkpoint.tensors.get_mut("upsampler.weight").unwrap().values.iter_mut().for_each(|w| *w *= 0.2);
+    }
+    Session::new(&checkpoint, Engine::Candle(Device::Cpu)).unwrap()
+}
+
+fn enlarge(session: &Session, picture: &Picture, tile: usize) -> (Picture, usize) {
+    let mut work = Enlargement::new(session, picture, tile).unwrap();
+    let tiles = work.tiles();
+    let mut covered = 0;
+    while let Some(region) = block_on(work.step()).unwrap() {
+        covered += region.width * region.height;
+    }
+    assert_eq!(work.done(), tiles);
+    let result = work.into_result();
+    assert_eq!(covered, result.width() * result.height(), "the regions cover the result once");
+    (result, tiles)
+}
+
+/// The largest difference of two lists of samples in 0..1, and where it is.
+fn worst(a: &[f32], b: &[f32]) -> (f32, usize) {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).zip(0..).fold((0.0, 0), |worst, this| if this.0 > worst.0 { this } else { worst })
+}
+
+#[test]
+fn tiles_give_what_the_network_gives_for_the_whole_picture() {
+    // 16 bits, so that rounding hides little: half a level beside the 1e-5 that tiling may cost.
+    let allowed = 1e-5 + 0.5 / 65535.0;
+    for config in random::configs() {
+        let session = session(config);
+        for (width, height) in [(61, 47), (29, 90)] {
+            let picture = random::picture(width, height, Kind { deep: true, alpha: false }, 3);
+            let (width, height) = (picture.width(), picture.height());
+            let whole = block_on(session.forward(&picture.planes(picture.bounds(), 0, 3), height, width)).unwrap();
+            let inside = whole.iter().filter(|v| (0.0..=1.0).contains(*v)).count();
+            assert!(inside * 10 > whole.len() * 9, "{config:?}: {inside} of {} samples are not clamped", whole.len());
+            let whole: Vec<f32> = whole.iter().map(|v| v.clamp(0.0, 1.0)).collect();
+
+            for tile in [1, 33] {
+                let (result, tiles) = enlarge(&session, &picture, tile);
+                assert!(tiles >= 4, "{config:?}: {tiles} tiles of {tile}");
+                assert_eq!((result.width(), result.height()), (width * config.scale(), height * config.scale()));
+                let (difference, at) = worst(&result.planes(result.bounds(), 0, 3), &whole);
+                assert!(difference <= allowed, "{config:?}, {width}x{height}, tiles of {tile}: {difference} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn alpha_and_depth_survive_tiling() {
+    for kind in [Kind { deep: false, alpha: true }, Kind { deep: true, alpha: true }, Kind { deep: false, alpha: false }] {
+        let picture = random::picture(53, 41, kind, 5);
+        let level = if kind.deep { 1.0 / 65535.0 } else { 1.0 / 255.0 };
+        for config in random::configs() {
+            let session = session(config);
+            let (whole, one) = enlarge(&session, &picture, 1000);
+            let (tiled, tiles) = enlarge(&session, &picture, 1);
+            assert!(one == 1 && tiles >= 6, "{one} and {tiles} tiles");
+            assert_eq!(tiled.has_alpha(), kind.alpha);
+            let planes = if kind.alpha { 4 } else { 3 };
+            let (difference, at) = worst(&tiled.planes(tiled.bounds(), 0, planes), &whole.planes(whole.bounds(), 0, planes));
+            // A value at the border of two levels may round either way.
+            assert!(difference <= 1.01 * level, "{config:?}, {kind:?}: {difference} at {at}");
+        }
+    }
+}
+
+/// The halo is `receptive_field`. In a random network the outermost pixels count so little that 1e-5 would not show a halo that
+/// is one too small, so it is measured: how far does a change of one pixel reach?
+#[test]
+fn the_receptive_field_is_what_the_configuration_says() {
+    let (side, middle) = (41, 20);
+    for config in random::configs() {
+        let session = session(config);
+        let mut input = vec![0.5; 3 * side * side];
+        let before = block_on(session.forward(&input, side, side)).unwrap();
+        for channel in 0..3 {
+            input[(channel * side + middle) * side + middle] = 1e6;
+        }
+        let after = block_on(session.forward(&input, side, side)).unwrap();
+        let scale = config.scale();
+        let width = side * scale;
+        let reach = |i: usize| (i % width / scale).abs_diff(middle).max((i / width % width / scale).abs_diff(middle));
+        let farthest = (0..after.len()).filter(|&i| after[i] != before[i]).map(reach).max().unwrap();
+        let field = config.receptive_field();
+        // Rounding up may make the halo one pixel larger than it need be.
+        assert!(farthest <= field && farthest + 1 >= field, "{config:?}: a pixel reaches {farthest}, the field is {field}");
+    }
+}
