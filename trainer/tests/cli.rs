@@ -120,7 +120,8 @@ fn ctrl_c_saves_and_a_resumed_run_ends_as_one_that_never_stopped() {
     let output = child.wait_with_output().unwrap();
     let said = stderr(&output);
     assert!(output.status.success() && said.contains("stopped and saved at step"), "{said}");
-    let step: u64 = Checkpoint::read(&folder.join("runs/stopped/last.safetensors")).unwrap().metadata.provenance["step"].parse().unwrap();
+    let step: u64 =
+        Checkpoint::read(&folder.join("runs/stopped/last.safetensors")).unwrap().metadata.provenance["step"].parse().unwrap();
     assert!((10..400).contains(&step), "stopped at step {step}");
     assert!(best(&folder, "stopped").exists());
 
@@ -179,6 +180,48 @@ fn eval_measures_and_names_what_it_skips() {
     assert!((0.0..=1.0).contains(&report["ssim"].as_f64().unwrap()), "{report}");
     let table = succeed(&folder, &eval);
     assert!(String::from_utf8_lossy(&table.stdout).contains("mean"));
+}
+
+#[test]
+fn publish_writes_weights_card_and_list() {
+    let folder = folder("publish");
+    pictures(&folder);
+    let weights = best(&TRAINED, "made-up");
+    let publish = |size, data| {
+        let network = ["publish", "superres", "--weights", weights.to_str().unwrap(), "--size", size, "--test", data];
+        [network.as_slice(), &["--trained-on", "leaves that nobody has seen", "--models", "models"]].concat()
+    };
+    succeed(&folder, &publish("fast", "Three=pictures"));
+    succeed(&folder, &publish("quality", "Three=pictures"));
+    // Again: the entry is replaced, not added.
+    succeed(&folder, &publish("fast", "Three=pictures"));
+
+    let models = folder.join("models");
+    let list: serde_json::Value = serde_json::from_slice(&fs::read(models.join("models.json")).unwrap()).unwrap();
+    let names: Vec<&str> = list["models"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["superres-x2-fast", "superres-x2-quality"]);
+    let entry = &list["models"][0];
+    let file = models.join(entry["file"].as_str().unwrap());
+    assert_eq!(entry["bytes"], fs::metadata(&file).unwrap().len());
+    assert_eq!(entry["scale"], 2);
+
+    // What the list says is what `eval` measures.
+    let eval = ["eval", "superres", "--weights", file.to_str().unwrap(), "--data", "pictures", "--json"];
+    let report: serde_json::Value = serde_json::from_slice(&succeed(&folder, &eval).stdout).unwrap();
+    for (listed, measured) in [("three_psnr", "psnr"), ("three_ssim", "ssim"), ("three_bicubic_psnr", "bicubic_psnr")] {
+        let (listed, measured) = (entry["metrics"][listed].as_f64().unwrap(), report[measured].as_f64().unwrap());
+        assert!((listed - measured).abs() < 1e-4, "{listed} in the list, {measured} measured");
+    }
+    let card = fs::read_to_string(models.join(entry["card"].as_str().unwrap())).unwrap();
+    for part in ["leaves that nobody has seen", "Three", &format!("{:.2}", report["psnr"].as_f64().unwrap())] {
+        assert!(card.contains(part), "`{part}` is not in {card}");
+    }
+
+    // A list that is broken is named and kept.
+    fs::write(models.join("models.json"), "{").unwrap();
+    let said = fail(&folder, &publish("fast", "Three=pictures"));
+    assert!(said.contains("models.json"), "{said}");
+    assert_eq!(fs::read(models.join("models.json")).unwrap(), b"{");
 }
 
 #[test]
