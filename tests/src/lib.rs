@@ -3,5 +3,6 @@
 #[cfg(not(target_arch = "wasm32"))]
 pub mod browser;
 pub mod golden;
+pub mod parity;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod random;

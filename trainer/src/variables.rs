@@ -81,8 +81,7 @@ fn normals(rng: &mut impl Rng, count: usize, deviation: f32) -> Vec<f32> {
 /// # Errors
 /// When the device fails.
 pub fn to_dense<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Tensor)>) -> Result<BTreeMap<String, Dense>> {
-    let dense = |t: &Tensor| -> Result<Dense> {
-        Ok(Dense { dims: t.dims().to_vec(), values: shared::engine::candle::values(t)? })
-    };
+    let dense =
+        |t: &Tensor| -> Result<Dense> { Ok(Dense { dims: t.dims().to_vec(), values: shared::engine::candle::values(t)? }) };
     tensors.into_iter().map(|(name, t)| Ok((name.clone(), dense(t)?))).collect()
 }

@@ -112,7 +112,8 @@ impl Superres {
 
         let (pictures, validation, source) = self.pictures()?;
         let pairs = Pairs::new(pictures, self.scale.into(), self.patch as usize, self.seed)?;
-        let settings = format!("{length:?}, batch {}, patch {}, lr {}, seed {}, data: {source}", self.batch, self.patch, self.lr, self.seed);
+        let settings =
+            format!("{length:?}, batch {}, patch {}, lr {}, seed {}, data: {source}", self.batch, self.patch, self.lr, self.seed);
         let provenance = BTreeMap::from([
             ("data".to_owned(), source),
             ("schedule".to_owned(), format!("one-cycle, Adam, highest learning rate {}", self.lr)),

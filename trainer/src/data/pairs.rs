@@ -56,10 +56,7 @@ impl Pairs {
         let pairs: Vec<_> = (0..count).into_par_iter().map(|i| self.pair(step, i)).collect();
         let (small, large): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let dims = |side| [count, 3, side, side];
-        Batch {
-            small: (small.concat(), dims(self.patch)),
-            large: (large.concat(), dims(self.patch * self.scale)),
-        }
+        Batch { small: (small.concat(), dims(self.patch)), large: (large.concat(), dims(self.patch * self.scale)) }
     }
 
     fn pair(&self, step: u64, index: usize) -> (Vec<f32>, Vec<f32>) {

@@ -22,15 +22,14 @@ pub enum Size {
 impl Size {
     /// The network of this size; `channels` and `blocks` override its own.
     pub fn config(self, scale: usize, channels: Option<usize>, blocks: Option<usize>) -> SuperresConfig {
-        let rlfn = |c, b| SuperresConfig::Rlfn(RlfnConfig { scale, channels: channels.unwrap_or(c), blocks: blocks.unwrap_or(b) });
+        let rlfn =
+            |c, b| SuperresConfig::Rlfn(RlfnConfig { scale, channels: channels.unwrap_or(c), blocks: blocks.unwrap_or(b) });
         match self {
             Self::Fast => rlfn(24, 3),
             Self::Quality => rlfn(48, 4),
-            Self::Lesson => SuperresConfig::SrResnet(SrResnetConfig {
-                scale,
-                channels: channels.unwrap_or(64),
-                blocks: blocks.unwrap_or(8),
-            }),
+            Self::Lesson => {
+                SuperresConfig::SrResnet(SrResnetConfig { scale, channels: channels.unwrap_or(64), blocks: blocks.unwrap_or(8) })
+            }
         }
     }
 }

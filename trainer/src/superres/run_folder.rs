@@ -113,12 +113,7 @@ impl RunFolder {
             slot.average = stored("average.")?;
         }
         optimizer.step = number("step")? as u64;
-        Ok(Position {
-            step: optimizer.step,
-            seconds: number("seconds")?,
-            best: number("best")?,
-            settings: settings.to_owned(),
-        })
+        Ok(Position { step: optimizer.step, seconds: number("seconds")?, best: number("best")?, settings: settings.to_owned() })
     }
 
     /// Saves weights to use.

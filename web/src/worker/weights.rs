@@ -40,7 +40,7 @@ pub async fn get(scope: &DedicatedWorkerGlobalScope, model: &Model, tell: &dyn F
     let bytes = fetch(scope, &format!("models/{}", model.file), model, tell).await?;
     if !is(model, &bytes) {
         return Err(format!(
-            "{} is not the file that models.json promises (its SHA-256 differs), so it was not used. Reload the page to try again.",
+            "the file {} is not the one that models.json promises (its SHA-256 differs), so it was not used. Reload the page to try again.",
             model.file
         ));
     }
@@ -89,15 +89,15 @@ async fn fetch(
     model: &Model,
     tell: &dyn Fn(u64, u64),
 ) -> Result<Vec<u8>, String> {
-    let unreachable = |e: JsValue| format!("{} cannot be fetched: {}", model.file, thrown(&e));
+    let unreachable = |e: JsValue| format!("the file {} cannot be fetched: {}", model.file, thrown(&e));
     // Asked anew: the browser's own store may hold older weights of the same name.
     let options = RequestInit::new();
     options.set_cache(RequestCache::NoCache);
     let response: Response = run(scope.fetch_with_str_and_init(address, &options)).await.map_err(unreachable)?;
     if !response.ok() {
-        return Err(format!("{} cannot be fetched: the server answers {}", model.file, response.status()));
+        return Err(format!("the file {} cannot be fetched: the server answers {}", model.file, response.status()));
     }
-    let body = response.body().ok_or_else(|| format!("{} is empty", model.file))?;
+    let body = response.body().ok_or_else(|| format!("the file {} is empty", model.file))?;
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::with_capacity(model.bytes.min(MOST) as usize);
     loop {
@@ -108,7 +108,7 @@ async fn fetch(
         let value = Reflect::get(&chunk, &"value".into()).map_err(unreachable)?;
         bytes.extend(Uint8Array::new(&value).to_vec());
         if bytes.len() as u64 > model.bytes {
-            return Err(format!("{} is larger than models.json promises, so it was not used", model.file));
+            return Err(format!("the file {} is larger than models.json promises, so it was not used", model.file));
         }
         tell(bytes.len() as u64, model.bytes);
     }

@@ -115,6 +115,11 @@ impl Context {
         })
     }
 
+    /// Whether both are on one device. wgpu's own comparison takes devices of two instances for equal.
+    pub(super) fn same_device(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.faults, &other.faults)
+    }
+
     /// Gives the device up at once. Everything that uses it fails with [`Error::Gpu`] from now on.
     pub fn destroy(&self) {
         lock(&self.faults).lost.get_or_insert_with(|| "the device was given up".to_owned());
@@ -171,9 +176,14 @@ impl Context {
         Ok(self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some(label), contents, usage }))
     }
 
+    /// The most bytes that one tensor can take here.
+    pub fn largest_buffer(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
     /// Refuses a buffer that this device cannot bind whole.
     pub(super) fn fits(&self, what: &str, bytes: u64) -> Result<()> {
-        let most = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        let most = self.largest_buffer();
         if bytes <= most {
             return Ok(());
         }

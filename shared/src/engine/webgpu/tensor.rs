@@ -102,7 +102,7 @@ impl GpuTensor {
     /// The buffer of a constant.
     pub(super) fn buffer(&self, context: &Context, packing: Packing) -> Result<wgpu::Buffer> {
         let Op::Constant(constant) = &self.0.op else { return Err(Error::Gpu("internal: not a constant".into())) };
-        if constant.context.device != context.device {
+        if !constant.context.same_device(context) {
             return Err(Error::Gpu("a parameter belongs to another device than the plan".into()));
         }
         let mut buffers = constant.buffers.borrow_mut();

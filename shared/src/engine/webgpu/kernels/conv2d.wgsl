@@ -58,10 +58,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let row$p = (plane + y$p) * shape.in_width;
 #end
             for (var kx = 0u; kx < shape.kernel; kx++) {
-                let from = x * shape.stride + kx - shape.padding;
-                let inside = from < shape.in_width;
+                let column = x * shape.stride + kx - shape.padding;
+                let inside = column < shape.in_width;
 #for p in PIXELS
-                let v$p = select(vec4<f32>(), source[row$p + from], inside && inside$p);
+                let v$p = select(vec4<f32>(), source[row$p + column], inside && inside$p);
 #end
 #for o in OUTPUTS
                 let m$o = mat4x4<f32>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);

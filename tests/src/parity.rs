@@ -1,0 +1,346 @@
+//! The parity suite: every operation and every model, candle on the CPU against WebGPU.
+//!
+//! A case is written once, generic over the engine, and runs on both. `tests/tests/parity.rs` runs the suite natively,
+//! `tests/tests/parity_browser.rs` the same one in a browser.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use shared::checkpoint::{Checkpoint, Dense, Metadata};
+use shared::engine::candle;
+use shared::engine::webgpu::{Constants, Context, GpuTensor, Plan};
+use shared::models::{RlfnConfig, SrResnetConfig, Superres, SuperresConfig};
+use shared::{Init, Result, Scope, Source, Tensor};
+
+type Cpu = candle_core::Tensor;
+
+/// What a case computes: `x` is the input, [`Scope`] hands out random constants.
+pub trait Compute {
+    /// The result on any engine.
+    fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T>;
+}
+
+/// How far an element may be off.
+#[derive(Debug, Clone, Copy)]
+pub struct Tolerance {
+    absolute: f32,
+    relative: f32,
+}
+
+/// For single operations.
+pub const OPERATION: Tolerance = Tolerance { absolute: 1e-4, relative: 1e-4 };
+/// For networks, whose outputs are about 1: a thousandth is the promise of the design.
+pub const MODEL: Tolerance = Tolerance { absolute: 1e-4, relative: 1e-3 };
+
+/// Failures, one line each.
+#[derive(Default)]
+pub struct Report {
+    /// Cases run.
+    pub cases: usize,
+    failures: String,
+}
+
+impl Report {
+    /// Adds a case's outcome.
+    pub fn add(&mut self, name: &str, outcome: Result<(), String>) {
+        self.cases += 1;
+        if let Err(why) = outcome {
+            let _ = writeln!(self.failures, "{name}: {why}");
+        }
+    }
+
+    /// Panics with all failures if there are any, or when nothing was run.
+    pub fn assert(&self) {
+        assert!(self.cases > 0, "no case was run");
+        assert!(self.failures.is_empty(), "of {} cases these failed:\n{}", self.cases, self.failures);
+    }
+}
+
+/// Compares element by element; the message names the worst element.
+///
+/// # Errors
+/// When lengths differ or an element is further off than `tolerance`, or not a number.
+pub fn compare(got: &[f32], wanted: &[f32], dims: &[usize], tolerance: Tolerance) -> Result<(), String> {
+    if got.len() != wanted.len() {
+        return Err(format!("{} elements instead of {}", got.len(), wanted.len()));
+    }
+    // In units of what is allowed; NaN counts as infinitely far off.
+    let excess = |i: usize| {
+        let off = (got[i] - wanted[i]).abs() / (tolerance.absolute + tolerance.relative * wanted[i].abs());
+        if off.is_nan() { f32::INFINITY } else { off }
+    };
+    let Some(worst) = (0..got.len()).max_by(|&a, &b| excess(a).total_cmp(&excess(b))) else {
+        return Err("nothing to compare".into());
+    };
+    if excess(worst) <= 1.0 {
+        return Ok(());
+    }
+    let mut rest = worst;
+    let mut index: Vec<usize> = dims.iter().rev().map(|&d| (rest % d, rest /= d).0).collect();
+    index.reverse();
+    Err(format!("worst at {index:?} of {dims:?}: {} instead of {}", got[worst], wanted[worst]))
+}
+
+/// Random values in -1..1, the same for the same seed.
+pub fn values(seed: u64, count: usize) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// Random constants by name; scaled so that a convolution keeps the variance.
+fn constant(name: &str, dims: &[usize]) -> Vec<f32> {
+    let seed = name.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+    let fan_in: usize = if dims.len() == 4 { dims[1..].iter().product() } else { 1 };
+    let gain = if name.ends_with("weight") { (3.0 / fan_in as f32).sqrt() } else { 1.0 };
+    values(seed, dims.iter().product()).into_iter().map(|v| v * gain).collect()
+}
+
+struct CpuConstants;
+
+impl Source<Cpu> for CpuConstants {
+    fn get(&self, name: &str, dims: &[usize], _: Init) -> Result<Cpu> {
+        Ok(Cpu::from_vec(constant(name, dims), dims, &candle_core::Device::Cpu)?)
+    }
+}
+
+struct GpuConstants<'a>(&'a Arc<Context>);
+
+impl Source<GpuTensor> for GpuConstants<'_> {
+    fn get(&self, name: &str, dims: &[usize], _: Init) -> Result<GpuTensor> {
+        GpuTensor::constant(self.0, constant(name, dims), dims)
+    }
+}
+
+/// Runs `case` on both engines with an input of `dims` and compares.
+///
+/// # Errors
+/// The first difference or failure, in words.
+pub async fn check(context: &Arc<Context>, dims: &[usize], tolerance: Tolerance, case: &impl Compute) -> Result<(), String> {
+    let input = values(1, dims.iter().product());
+    let words = |e: shared::Error| e.to_string();
+    let x = Cpu::from_slice(&input, dims, &candle_core::Device::Cpu).map_err(|e| e.to_string())?;
+    let wanted = case.compute(&x, &Scope::root(&CpuConstants)).map_err(words)?;
+    let out = wanted.dims().to_vec();
+    let wanted = candle::values(&wanted).map_err(words)?;
+
+    let x = GpuTensor::input(dims);
+    let y = case.compute(&x, &Scope::root(&GpuConstants(context))).map_err(words)?;
+    if y.dims() != out {
+        return Err(format!("recorded dims {:?} instead of {out:?}", y.dims()));
+    }
+    let plan = Plan::new(context, &x, &y).map_err(words)?;
+    let first = plan.run(&input).await.map_err(words)?;
+    compare(&first, &wanted, &out, tolerance)?;
+    // A second run finds what the first one left in the buffers.
+    let again = plan.run(&input).await.map_err(words)?;
+    if first != again {
+        return Err("the second run gives another result".into());
+    }
+    Ok(())
+}
+
+/// The operations, and chains that plans fuse in every way they know.
+pub mod operations {
+    use super::*;
+
+    /// A convolution; `outputs`, `kernel`, `stride`, `padding`, `bias`.
+    pub struct Conv(pub usize, pub usize, pub usize, pub usize, pub bool);
+
+    impl Compute for Conv {
+        fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T> {
+            let &Self(outputs, kernel, stride, padding, bias) = self;
+            let weight = constants.get("weight", &[outputs, x.dims()[1], kernel, kernel], Init::Const(0.0))?;
+            let bias = bias.then(|| constants.get("bias", &[outputs], Init::Const(0.0))).transpose()?;
+            x.conv2d(&weight, bias.as_ref(), stride, padding)
+        }
+    }
+
+    macro_rules! operations {
+        ($($(#[$doc:meta])* $name:ident |$x:ident, $c:ident| $body:expr;)*) => {
+            $($(#[$doc])* pub struct $name;
+            impl Compute for $name {
+                fn compute<T: Tensor>(&self, $x: &T, $c: &Scope<T>) -> Result<T> {
+                    $body
+                }
+            })*
+
+            /// Every operation that works on tensors of any shape, and every chain.
+            pub async fn all(context: &Arc<Context>, dims: &[usize], report: &mut Report) {
+                $(report.add(&format!("{} {dims:?}", stringify!($name)), check(context, dims, OPERATION, &$name).await);)*
+            }
+        };
+    }
+
+    /// A convolution that keeps the shape.
+    fn conv<T: Tensor>(x: &T, name: &str, kernel: usize, constants: &Scope<T>) -> Result<T> {
+        let c = x.dims()[1];
+        let scope = constants.sub(name);
+        let weight = scope.get("weight", &[c, c, kernel, kernel], Init::Const(0.0))?;
+        x.conv2d(&weight, Some(&scope.get("bias", &[c], Init::Const(0.0))?), 1, kernel / 2)
+    }
+
+    fn other<T: Tensor>(x: &T, constants: &Scope<T>) -> Result<T> {
+        constants.get("other", x.dims(), Init::Const(0.0))
+    }
+
+    operations! {
+        /// The input itself.
+        Identity |x, _c| Ok(x.clone());
+        /// A constant: the input is not needed.
+        Constant |x, c| other(x, c);
+        /// Alone.
+        Relu |x, _c| x.relu();
+        /// Alone.
+        LeakyRelu |x, _c| x.leaky_relu(0.05);
+        /// Over a wide range.
+        Sigmoid |x, _c| x.affine(200.0, 0.0)?.sigmoid();
+        /// Over a wide range.
+        Silu |x, _c| x.affine(200.0, 0.0)?.silu();
+        /// Alone.
+        Affine |x, _c| x.affine(-1.5, 0.25);
+        /// With a constant.
+        Add |x, c| x.add(&other(x, c)?);
+        /// With a constant.
+        Sub |x, c| x.sub(&other(x, c)?);
+        /// The operand first.
+        SubReversed |x, c| other(x, c)?.sub(x);
+        /// With a constant.
+        Mul |x, c| x.mul(&other(x, c)?);
+        /// An operand twice.
+        Twice |x, _c| x.add(x)?.mul(x);
+        /// Dead ends are recorded, not computed.
+        Dead |x, _c| { x.sigmoid()?.mul(x)?; x.relu() };
+        /// Joins parts that end inside a block of channels.
+        Cat |x, c| T::cat_channels(&[x, &other(x, c)?, &x.relu()?, x]);
+        /// One part.
+        CatOne |x, _c| T::cat_channels(&[x])?.relu();
+        /// What follows a joined tensor reads its padding lanes.
+        CatConv |x, _c| conv(&T::cat_channels(&[&x.relu()?, x])?, "a", 1, _c);
+        /// By 1: nothing changes, and nobody else may see what follows.
+        UpsampleOne |x, _c| { let y = x.affine(2.0, 1.0)?; y.upsample_nearest(1)?.relu()?.add(&y) };
+        /// Alone.
+        Upsample |x, _c| x.upsample_nearest(3)?.relu();
+        /// Read by an epilogue and by a convolution.
+        UpsampleShared |x, c| { let y = x.upsample_nearest(2)?; conv(&y, "a", 3, c)?.relu()?.add(&y) };
+        /// Two enlarged operands.
+        UpsampleBoth |x, _c| x.upsample_nearest(2)?.sub(&x.relu()?.upsample_nearest(2)?);
+        /// An enlarged tensor enlarged.
+        UpsampleTwice |x, _c| x.upsample_nearest(2)?.upsample_nearest(2);
+        /// Activation, scale and skip in the epilogue.
+        Residual |x, c| conv(&conv(x, "a", 3, c)?.relu()?, "b", 3, c)?.affine(0.1, 0.0)?.add(x);
+        /// The skip is read twice more.
+        Skip |x, c| {
+            let y = conv(x, "a", 1, c)?.silu()?;
+            let z = conv(&y, "b", 3, c)?.leaky_relu(0.2)?;
+            y.sub(&z)?.mul(&conv(&z, "c", 1, c)?.sigmoid()?)?.add(&y)
+        };
+        /// More operands than an epilogue may read.
+        ManyOperands |x, c| {
+            let all = ["a", "b", "c", "d", "e", "f"].map(|n| conv(x, n, 1, c));
+            let mut y = conv(x, "g", 3, c)?;
+            for (i, t) in all.into_iter().enumerate() {
+                y = if i % 2 == 0 { y.add(&t?)? } else { t?.sub(&y)? };
+            }
+            Ok(y)
+        };
+        /// A value that is the result and an operand.
+        Shuffled |x, c| {
+            let channels = x.dims()[1];
+            let weight = c.sub("up").get("weight", &[channels * 9, channels, 3, 3], Init::Const(0.0))?;
+            x.conv2d(&weight, None, 1, 1)?.pixel_shuffle(3)?.add(&x.upsample_nearest(3)?)
+        };
+        /// What follows a shuffle reads its padding lanes.
+        ShuffleTwice |x, c| {
+            let channels = x.dims()[1];
+            let weight = c.sub("up").get("weight", &[channels * 4, channels, 1, 1], Init::Const(0.0))?;
+            let y = x.conv2d(&weight, None, 1, 0)?.pixel_shuffle(2)?;
+            conv(&y, "b", 3, c)?.relu()
+        };
+    }
+
+    /// Element by element, on tensors of other ranks.
+    pub async fn ranks(context: &Arc<Context>, report: &mut Report) {
+        for dims in [&[][..], &[7], &[3, 5], &[2, 3, 5], &[2, 1, 3, 5, 2]] {
+            report.add(&format!("sigmoid {dims:?}"), check(context, dims, OPERATION, &Silu).await);
+            report.add(&format!("sub {dims:?}"), check(context, dims, OPERATION, &SubReversed).await);
+        }
+    }
+
+    /// Windows, strides and paddings, with sizes where the last window ends before the border.
+    pub async fn convolutions(context: &Arc<Context>, report: &mut Report) {
+        for (channels, outputs) in [(1, 1), (3, 48), (4, 5), (5, 4), (48, 3), (13, 13)] {
+            for (kernel, stride, padding) in
+                [(1, 1, 0), (3, 1, 1), (3, 1, 0), (3, 2, 1), (5, 1, 2), (5, 3, 0), (7, 2, 3), (2, 2, 0), (4, 1, 3), (3, 1, 5)]
+            {
+                for (n, height, width) in [(1, 7, 8), (2, 9, 17)] {
+                    let case = Conv(outputs, kernel, stride, padding, outputs % 2 == 1);
+                    let dims = [n, channels, height, width];
+                    let name = format!("conv2d {dims:?} to {outputs}, {kernel}x{kernel} stride {stride} padding {padding}");
+                    report.add(&name, check(context, &dims, OPERATION, &case).await);
+                }
+            }
+        }
+    }
+}
+
+/// Shapes that fill no block of channels, no row of threads and no workgroup, and some that do.
+pub const SHAPES: [[usize; 4]; 6] = [[1, 1, 1, 1], [1, 3, 7, 5], [2, 4, 1, 9], [1, 5, 17, 33], [3, 48, 4, 4], [1, 8, 8, 16]];
+
+/// Every operation on every shape.
+pub async fn operations(context: &Arc<Context>) -> Report {
+    let mut report = Report::default();
+    for dims in SHAPES {
+        operations::all(context, &dims, &mut report).await;
+    }
+    operations::ranks(context, &mut report).await;
+    operations::convolutions(context, &mut report).await;
+    report
+}
+
+/// Both networks at every scale, as a checkpoint on both engines.
+pub async fn models(context: &Arc<Context>) -> Report {
+    let mut report = Report::default();
+    for scale in 2..=4 {
+        let rlfn = SuperresConfig::Rlfn(RlfnConfig { scale, channels: 13, blocks: 2 });
+        let sr_resnet = SuperresConfig::SrResnet(SrResnetConfig { scale, channels: 16, blocks: 2 });
+        for config in [rlfn, sr_resnet] {
+            for (height, width) in [(1, 1), (7, 5), (17, 33)] {
+                let name = format!("{config:?} on {height}x{width}");
+                report.add(&name, model(context, config, [1, 3, height, width]).await.map_err(|e| e.to_string()).flatten());
+            }
+        }
+    }
+    report
+}
+
+/// Remembers what it hands out, to make a checkpoint of it.
+#[derive(Default)]
+struct Recorder(RefCell<BTreeMap<String, Dense>>);
+
+impl Source<Cpu> for Recorder {
+    fn get(&self, name: &str, dims: &[usize], init: Init) -> Result<Cpu> {
+        self.0.borrow_mut().insert(name.to_owned(), Dense { dims: dims.to_vec(), values: constant(name, dims) });
+        CpuConstants.get(name, dims, init)
+    }
+}
+
+async fn model(context: &Arc<Context>, config: SuperresConfig, dims: [usize; 4]) -> Result<Result<(), String>> {
+    let recorder = Recorder::default();
+    let network = Superres::<Cpu>::new(&config, &Scope::root(&recorder))?;
+    let input = values(2, dims.iter().product());
+    let wanted = network.forward(&Cpu::from_slice(&input, &dims, &candle_core::Device::Cpu)?)?;
+    let out = wanted.dims().to_vec();
+    let wanted = candle::values(&wanted)?;
+
+    let metadata = Metadata { config, provenance: BTreeMap::new(), metrics: BTreeMap::new() };
+    let checkpoint = Checkpoint { metadata, tensors: recorder.0.into_inner() };
+    let source = Constants { checkpoint: &checkpoint, context };
+    let network = Superres::<GpuTensor>::new(&config, &Scope::root(&source))?;
+    let x = GpuTensor::input(dims);
+    let plan = Plan::new(context, &x, &network.forward(&x)?)?;
+    Ok(compare(&plan.run(&input).await?, &wanted, &out, MODEL))
+}

@@ -1,0 +1,163 @@
+//! The parity suite natively, and what a plan promises beside the numbers.
+//!
+//! Needs a Vulkan, Metal or DX12 adapter; lavapipe will do (Debian: `apt-get install mesa-vulkan-drivers`).
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::sync::Arc;
+
+use pollster::block_on;
+use shared::engine::webgpu::kernels::Geometry;
+use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use shared::{Error, Tensor};
+use tests::{golden, parity};
+
+/// A device of its own for every test, or a loud skip where the environment asks for it.
+fn context() -> Option<Arc<Context>> {
+    if std::env::var("ATELIER_NO_GPU").is_ok_and(|v| v == "1") {
+        println!("\n*** SKIPPED: ATELIER_NO_GPU=1, nothing was compared with WebGPU ***\n");
+        return None;
+    }
+    match block_on(Context::new()) {
+        Ok(context) => Some(context),
+        Err(e) => panic!(
+            "{e}\nThese tests need a Vulkan, Metal or DX12 adapter. A software one will do: apt-get install libvulkan1 \
+             mesa-vulkan-drivers. To skip them, set ATELIER_NO_GPU=1."
+        ),
+    }
+}
+
+#[test]
+fn every_operation_matches_candle() {
+    let Some(context) = context() else { return };
+    block_on(parity::operations(&context)).assert();
+}
+
+#[test]
+fn every_operation_matches_candle_in_the_other_geometry() {
+    let Some(context) = context() else { return };
+    let other = if context.geometry() == Geometry::SOFTWARE { Geometry::HARDWARE } else { Geometry::SOFTWARE };
+    block_on(parity::operations(&context.with_geometry(other))).assert();
+}
+
+#[test]
+fn every_model_matches_candle() {
+    let Some(context) = context() else { return };
+    block_on(parity::models(&context)).assert();
+}
+
+#[test]
+fn golden_tensors_are_matched() {
+    let Some(context) = context() else { return };
+    block_on(golden::check(|| shared::session::Engine::WebGpu(context.clone()))).unwrap();
+}
+
+/// `[1, 8, 6, 6]` through a chain that must become one kernel an arrow: pack, conv + relu, conv + scale + add.
+fn residual(context: &Arc<Context>) -> (GpuTensor, GpuTensor) {
+    let x = GpuTensor::input([1, 8, 6, 6]);
+    let weight = GpuTensor::constant(context, parity::values(3, 8 * 8 * 9), &[8, 8, 3, 3]).unwrap();
+    let y = x.conv2d(&weight, None, 1, 1).unwrap().relu().unwrap();
+    let y = y.conv2d(&weight, None, 1, 1).unwrap().affine(0.1, 0.0).unwrap().add(&x).unwrap();
+    (x, y)
+}
+
+#[test]
+fn epilogues_are_fused_and_dead_ends_dropped() {
+    let Some(context) = context() else { return };
+    let (x, y) = residual(&context);
+    y.sigmoid().unwrap().mul(&y).unwrap();
+    assert_eq!(Plan::new(&context, &x, &y).unwrap().dispatches(), 3);
+}
+
+#[test]
+fn memory_does_not_grow_with_depth() {
+    let Some(context) = context() else { return };
+    let weight = GpuTensor::constant(&context, parity::values(3, 8 * 8), &[8, 8, 1, 1]).unwrap();
+    let memory = |depth| {
+        let x = GpuTensor::input([1, 8, 6, 6]);
+        let y = (0..depth).fold(x.clone(), |y, _| y.conv2d(&weight, None, 1, 0).unwrap().relu().unwrap());
+        Plan::new(&context, &x, &y).unwrap().memory()
+    };
+    assert_eq!(memory(3), memory(30));
+}
+
+#[test]
+fn runs_overlap_and_may_be_dropped() {
+    let Some(context) = context() else { return };
+    let (x, y) = residual(&context);
+    let plan = Plan::new(&context, &x, &y).unwrap();
+    let inputs = [4, 5].map(|seed| parity::values(seed, 8 * 36));
+    let wanted = inputs.each_ref().map(|input| block_on(plan.run(input)).unwrap());
+    assert_ne!(wanted[0], wanted[1]);
+
+    drop(plan.run(&inputs[0]));
+    let mut dropped = Box::pin(plan.run(&inputs[0]));
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    let _ = dropped.as_mut().poll(&mut task);
+    drop(dropped);
+    for (input, wanted) in inputs.iter().zip(&wanted) {
+        assert_eq!(&block_on(plan.run(input)).unwrap(), wanted);
+    }
+}
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let Some(context) = context() else { return };
+    let (x, y) = residual(&context);
+    let plan = Plan::new(&context, &x, &y).unwrap();
+    let input = parity::values(4, 8 * 36);
+    block_on(plan.run(&input)).unwrap();
+    context.destroy();
+    assert!(matches!(block_on(plan.run(&input)), Err(Error::Gpu(_))));
+    assert!(matches!(Plan::new(&context, &x, &y), Err(Error::Gpu(_))));
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_in_words() {
+    let Some(context) = context() else { return };
+    let message = |result: shared::Result<Plan>| result.err().map(|e| e.to_string()).unwrap_or_default();
+
+    let x = GpuTensor::input([1, 4, 40_000, 10_000]);
+    let tiles = message(Plan::new(&context, &x, &x.relu().unwrap()));
+    assert!(tiles.contains("use smaller tiles"), "{tiles}");
+    let limit = context.largest_buffer() as usize;
+    let x = GpuTensor::input([1, 4, limit / 16 / 1024 + 1, 1024]);
+    let tiles = message(Plan::new(&context, &x, &x.relu().unwrap()));
+    assert!(tiles.contains("MiB") && tiles.contains("use smaller tiles"), "{tiles}");
+
+    let (x, other) = (GpuTensor::input([1, 4, 2, 2]), GpuTensor::input([1, 4, 2, 2]));
+    let two = message(Plan::new(&context, &x, &x.add(&other).unwrap()));
+    assert!(two.contains("input"), "{two}");
+    let empty = GpuTensor::input([1, 0, 2, 2]);
+    assert!(message(Plan::new(&context, &empty, &empty)).contains("empty"));
+    assert!(x.affine(f32::NAN, 0.0).is_err());
+    assert!(x.conv2d(&x, None, 1, 1).is_err());
+
+    let plan = Plan::new(&context, &x, &x.relu().unwrap()).unwrap();
+    assert!(matches!(block_on(plan.run(&[1.0; 15])), Err(Error::Shape { .. })));
+
+    let elsewhere = block_on(Context::new()).unwrap();
+    let foreign = GpuTensor::constant(&elsewhere, vec![0.0; 16], &[1, 4, 2, 2]).unwrap();
+    let foreign = message(Plan::new(&context, &x, &x.add(&foreign).unwrap()));
+    assert!(foreign.contains("another device"), "{foreign}");
+}
+
+#[test]
+fn grids_beyond_one_dimension_are_folded() {
+    let Some(context) = context() else { return };
+    // 4,300,800 vec4 are 67,200 workgroups, more than the 65,535 of one dimension; 65.6 MiB fit in every device's binding.
+    let x = GpuTensor::input([1, 1, 2100, 2048]);
+    let plan = Plan::new(&context, &x, &x.affine(2.0, 1.0).unwrap()).unwrap();
+    let input = parity::values(6, 2100 * 2048);
+    let wanted: Vec<f32> = input.iter().map(|v| 2.0 * v + 1.0).collect();
+    parity::compare(&block_on(plan.run(&input)).unwrap(), &wanted, &[2100, 2048], parity::OPERATION).unwrap();
+}
+
+#[test]
+fn the_comparison_finds_a_difference() {
+    let wanted = [1.0, 2.0, 3.0, 4.0];
+    let message = |got: [f32; 4]| parity::compare(&got, &wanted, &[2, 2], parity::OPERATION).unwrap_err();
+    assert!(message([1.0, 2.0, 3.1, 4.0]).contains("[1, 0] of [2, 2]: 3.1 instead of 3"));
+    assert!(message([1.0, f32::NAN, 3.1, 4.0]).contains("[0, 1]"));
+    assert!(parity::compare(&[], &[], &[0], parity::OPERATION).is_err());
+    assert!(parity::compare(&wanted[..3], &wanted, &[2, 2], parity::OPERATION).is_err());
+}

@@ -1,0 +1,37 @@
+//! The parity suite in a browser's WebGPU, as wasm. `cargo xtask test` runs it; by hand:
+//!
+//! ```text
+//! cd tests && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner CHROMEDRIVER=/usr/bin/chromedriver \
+//!   WASM_BINDGEN_TEST_TIMEOUT=300 WASM_BINDGEN_TEST_DRIVER_TIMEOUT=60 \
+//!   cargo test --target wasm32-unknown-unknown --test parity_browser
+//! ```
+#![cfg(target_arch = "wasm32")]
+
+use std::sync::Arc;
+
+use shared::engine::webgpu::Context;
+use tests::{golden, parity};
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+// Where the page runs it.
+wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+async fn context() -> Arc<Context> {
+    Context::new().await.expect("WebGPU: Chromium needs --enable-unsafe-webgpu, see webdriver.json")
+}
+
+#[wasm_bindgen_test]
+async fn every_operation_matches_candle() {
+    parity::operations(&context().await).await.assert();
+}
+
+#[wasm_bindgen_test]
+async fn every_model_matches_candle() {
+    parity::models(&context().await).await.assert();
+}
+
+#[wasm_bindgen_test]
+async fn golden_tensors_are_matched() {
+    let context = context().await;
+    golden::check(|| shared::session::Engine::WebGpu(context.clone())).await.unwrap();
+}

@@ -1,0 +1,52 @@
+//! How fast convolutions are on this machine's adapter. A measurement, not a test:
+//! `cargo test --release -p tests --test throughput -- --ignored --nocapture`
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::time::Instant;
+
+use pollster::block_on;
+use shared::Tensor;
+use shared::engine::webgpu::kernels::Geometry;
+use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use tests::parity;
+
+const LAYERS: usize = 8;
+
+#[test]
+#[ignore = "a measurement"]
+fn convolutions() {
+    let adapter = block_on(Context::new()).unwrap();
+    println!("{:?}", adapter.adapter());
+    for geometry in [Geometry::SOFTWARE, Geometry::HARDWARE] {
+        let context = adapter.with_geometry(geometry);
+        for (channels, kernel, size) in [(48, 3, 64), (48, 1, 64), (48, 3, 256)] {
+            let dims = [channels, channels, kernel, kernel];
+            let weight = parity::values(1, dims.iter().product()).iter().map(|v| v * 0.05).collect();
+            let weight = GpuTensor::constant(&context, weight, &dims).unwrap();
+            let x = GpuTensor::input([1, channels, size, size]);
+            let mut y = x.clone();
+            for _ in 0..LAYERS {
+                y = y.conv2d(&weight, None, 1, kernel / 2).unwrap().relu().unwrap();
+            }
+            let input = parity::values(2, channels * size * size);
+            let started = Instant::now();
+            let plan = Plan::new(&context, &x, &y).unwrap();
+            block_on(plan.run(&input)).unwrap();
+            let first = started.elapsed();
+            // The best of a few: others use this machine too.
+            let seconds = (0..5).map(|_| {
+                let started = Instant::now();
+                block_on(plan.run(&input)).unwrap();
+                started.elapsed().as_secs_f64()
+            });
+            let seconds = seconds.fold(f64::INFINITY, f64::min);
+            let operations = 2.0 * (LAYERS * channels * channels * kernel * kernel * size * size) as f64;
+            println!(
+                "{geometry:?}: {LAYERS} x conv{kernel}x{kernel} {channels} -> {channels} on {size}x{size}: {:.1} GFLOP/s, {:.1} ms, \
+                 the first time with compilation {first:.0?}",
+                operations / seconds / 1e9,
+                seconds * 1e3
+            );
+        }
+    }
+}
