@@ -14,6 +14,9 @@ pub enum Error {
     /// A checkpoint that is broken, or that does not fit the model.
     #[error("checkpoint: {0}")]
     Checkpoint(String),
+    /// A list of models that is broken or names what it may not.
+    #[error("{0}")]
+    Catalogue(String),
     /// A picture that cannot be read, written or processed.
     #[error("picture: {0}")]
     Picture(String),

@@ -3,6 +3,7 @@
 //! A model is generic over [`Tensor`]. [`engine::candle`] computes at once, with gradients: it trains, it is the oracle of the
 //! tests and the CPU path of the page. [`engine::webgpu`] records the same calls into a plan for the GPU.
 
+pub mod catalogue;
 pub mod checkpoint;
 pub mod engine;
 mod error;

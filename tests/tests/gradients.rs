@@ -112,8 +112,8 @@ fn inputs_that_are_used_twice() {
         Tensor::mul(&Tensor::sigmoid(&x[0])?, &Tensor::add(&Tensor::silu(&x[0])?, &x[0].leaky_relu(0.1)?)?)
     });
     check("convolution of itself", &[&[1, 3, 5, 4], &[3, 3, 3, 3], &[3]], |x| {
-        let once = x[0].conv2d(&x[1], Some(&x[2]), 1, 1)?;
-        Tensor::add(&once.conv2d(&x[1], Some(&x[2]), 1, 1)?, &x[0])
+        let once = Tensor::conv2d(&x[0], &x[1], Some(&x[2]), 1, 1)?;
+        Tensor::add(&Tensor::conv2d(&once, &x[1], Some(&x[2]), 1, 1)?, &x[0])
     });
 }
 
@@ -124,8 +124,8 @@ fn convolutions() {
         for [height, width] in [[5, 5], [6, 7], [7, 6]] {
             let name = format!("conv2d {kernel}x{kernel} stride {stride} padding {padding} on {height}x{width}");
             let dims: [&[usize]; 3] = [&[2, 2, height, width], &[3, 2, kernel, kernel], &[3]];
-            check(&name, &dims, |x| x[0].conv2d(&x[1], Some(&x[2]), stride, padding));
-            check(&name, &dims[..2], |x| x[0].conv2d(&x[1], None, stride, padding));
+            check(&name, &dims, |x| Tensor::conv2d(&x[0], &x[1], Some(&x[2]), stride, padding));
+            check(&name, &dims[..2], |x| Tensor::conv2d(&x[0], &x[1], None, stride, padding));
         }
     }
 }
@@ -148,7 +148,7 @@ impl Conv {
     fn check(self) {
         let Self { batch, inputs, outputs, height, width, kernel, stride, padding } = self;
         let dims: [&[usize]; 3] = [&[batch, inputs, height, width], &[outputs, inputs, kernel, kernel], &[outputs]];
-        let f = move |x: &[Candle]| x[0].conv2d(&x[1], Some(&x[2]), stride, padding);
+        let f = move |x: &[Candle]| Tensor::conv2d(&x[0], &x[1], Some(&x[2]), stride, padding);
         let both = [DType::F32, DType::F64].map(|dtype| {
             let mut rng = ChaCha8Rng::seed_from_u64(11);
             // From f32 values, so that both see the same numbers.

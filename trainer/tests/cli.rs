@@ -1,4 +1,5 @@
 //! The program `trainer` as a person uses it.
+#![allow(clippy::unwrap_used)] // In a test, a panic is how it fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,6 @@
 //! They are two wasm binaries, so that the page stands before the engines have arrived and never waits for them. What they say
 //! to each other is [`messages`]. What needs no browser is plain Rust, tested natively.
 
-pub mod catalogue;
 pub mod estimate;
 pub mod formats;
 pub mod limits;

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)] // A program: its results belong on stdout.
 
 mod command;
+mod seal;
 mod steps;
 mod tools;
 
@@ -43,6 +44,9 @@ enum Task {
     },
     /// Formatting, lints and documentation, native and wasm.
     Check,
+    /// The last step of the page's build; trunk runs it.
+    #[command(hide = true)]
+    Seal,
 }
 
 fn main() -> Result<()> {
@@ -54,6 +58,7 @@ fn main() -> Result<()> {
             tools::wasm_target()?;
             steps::run(&checks(&root))
         }
+        Task::Seal => seal::seal(),
     }
 }
 

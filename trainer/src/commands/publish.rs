@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use shared::catalogue::Model;
 use shared::checkpoint::{Checkpoint, Precision};
 use shared::session::{Engine, Session};
 use tracing::info;
@@ -9,7 +10,7 @@ use tracing::info;
 use super::eval::{mean, measure};
 use crate::device::Choice;
 use crate::superres::Size;
-use crate::superres::catalogue::{Catalogue, Entry, card, sha256};
+use crate::superres::catalogue::{self, card, sha256};
 use crate::superres::evaluate::Scores;
 use crate::superres::run_folder::write_atomically;
 
@@ -83,26 +84,26 @@ impl Superres {
         let bytes = checkpoint.to_bytes(Precision::F16)?;
         let scale = checkpoint.config().scale();
         let name = format!("superres-x{scale}-{quality}");
-        let entry = Entry {
+        let model = Model {
             task: "superres".to_owned(),
             file: format!("{name}.safetensors"),
             card: format!("{name}.md"),
             scale,
             quality: quality.to_owned(),
-            parameters: checkpoint.tensors.values().map(|t| t.values.len()).sum(),
-            bytes: bytes.len(),
+            parameters: checkpoint.tensors.values().map(|t| t.values.len() as u64).sum(),
+            bytes: bytes.len() as u64,
             sha256: sha256(&bytes),
             metrics: checkpoint.metadata.metrics.clone(),
             name,
         };
         let at = |file: &str| -> PathBuf { Path::new(&self.models).join(file) };
         let list = at("models.json");
-        let mut catalogue = Catalogue::read(&list)?;
+        let mut catalogue = catalogue::read(&list)?;
         // The list comes last: until then the page goes on with what it had.
-        write_atomically(&at(&entry.file), &bytes)?;
-        write_atomically(&at(&entry.card), card(&entry, &checkpoint, &tests).as_bytes())?;
-        info!("{}: {} bytes", at(&entry.file).display(), entry.bytes);
-        catalogue.put(entry);
+        write_atomically(&at(&model.file), &bytes)?;
+        write_atomically(&at(&model.card), card(&model, &checkpoint, &tests).as_bytes())?;
+        info!("{}: {} bytes", at(&model.file).display(), model.bytes);
+        catalogue.put(model);
         write_atomically(&list, catalogue.to_json()?.as_bytes())
     }
 }

@@ -1,75 +1,25 @@
 //! The page's list of models, `models.json`, and the model cards beside it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use shared::catalogue::{Catalogue, Model};
 use shared::checkpoint::Checkpoint;
 use shared::models::SuperresConfig;
 
 use super::evaluate::Scores;
 
-/// All models that the page offers.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Catalogue {
-    /// In the order of their names.
-    pub models: Vec<Entry>,
-}
-
-/// One model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// `superres`.
-    pub task: String,
-    /// Unique.
-    pub name: String,
-    /// The weights, beside the list.
-    pub file: String,
-    /// The model card, beside the list.
-    pub card: String,
-    /// Upscaling factor.
-    pub scale: usize,
-    /// `fast` or `quality`.
-    pub quality: String,
-    /// How many numbers were learnt.
-    pub parameters: usize,
-    /// Size of the weights.
-    pub bytes: usize,
-    /// Of the weights, in hexadecimal.
-    pub sha256: String,
-    /// What was measured, e.g. `set5_psnr` in dB.
-    pub metrics: BTreeMap<String, f64>,
-}
-
-impl Catalogue {
-    /// Reads the list; empty where there is none.
-    ///
-    /// # Errors
-    /// When the file is there and broken.
-    pub fn read(path: &Path) -> Result<Self> {
-        match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| path.display().to_string()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(e).with_context(|| path.display().to_string()),
-        }
-    }
-
-    /// Adds a model or replaces the one of its name.
-    pub fn put(&mut self, entry: Entry) {
-        self.models.retain(|m| m.name != entry.name);
-        self.models.push(entry);
-        self.models.sort_by(|a, b| a.name.cmp(&b.name));
-    }
-
-    /// The file's content.
-    ///
-    /// # Errors
-    /// Never, unless a metric is no number.
-    pub fn to_json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+/// Reads the list; empty where there is none.
+///
+/// # Errors
+/// When the file is there and broken.
+pub fn read(path: &Path) -> Result<Catalogue> {
+    match std::fs::read_to_string(path) {
+        Ok(json) => Catalogue::parse(&json).with_context(|| path.display().to_string()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Catalogue::default()),
+        Err(e) => Err(e).with_context(|| path.display().to_string()),
     }
 }
 
@@ -79,8 +29,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// The model card, in Markdown.
-pub fn card(entry: &Entry, checkpoint: &Checkpoint, tests: &[(String, Scores)]) -> String {
-    let Entry { name, scale, quality, parameters, bytes, file, .. } = entry;
+pub fn card(model: &Model, checkpoint: &Checkpoint, tests: &[(String, Scores)]) -> String {
+    let Model { name, scale, quality, parameters, bytes, file, .. } = model;
     let network = match checkpoint.config() {
         SuperresConfig::Rlfn(c) => format!(
             "RLFN (Kong et al. 2022, arXiv:2205.07514) without its attention: {} blocks of three 3x3 convolutions, {} channels, \

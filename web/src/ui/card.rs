@@ -8,9 +8,9 @@ use web_sys::{Element, HtmlDetailsElement, HtmlElement, Response};
 
 use super::App;
 use super::dom::{by_id, clear, element, on, warn, window};
-use crate::catalogue::Model;
 use crate::markdown::{self, Block, Span};
 use crate::text;
+use shared::catalogue::Model;
 
 impl App {
     /// Shows the card, if it is open.

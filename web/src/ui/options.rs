@@ -9,9 +9,9 @@ use web_sys::{HtmlButtonElement, HtmlElement, HtmlInputElement, HtmlSelectElemen
 
 use super::dom::{by_id, clear, element, on, warn, window};
 use super::{App, Phase, set_text, show};
-use crate::catalogue::{Catalogue, Model};
 use crate::messages::Choice;
 use crate::{channel, estimate, limits, text};
+use shared::catalogue::{Catalogue, Model};
 
 /// What the person can choose, and what they have chosen.
 pub struct Options {
@@ -211,7 +211,11 @@ async fn fetch_catalogue() -> Result<Catalogue, String> {
         JsFuture::from(response.text()?).await
     };
     let json = fetched.await.map_err(|e| channel::thrown(&e))?;
-    Catalogue::parse(&json.as_string().unwrap_or_default())
+    let catalogue = Catalogue::parse(&json.as_string().unwrap_or_default()).map_err(|e| e.to_string())?.of_task("superres");
+    if catalogue.models.is_empty() {
+        return Err("models.json lists no model for enlarging".into());
+    }
+    Ok(catalogue)
 }
 
 /// Listens to the choices.

@@ -8,9 +8,9 @@ use web_sys::{HtmlElement, HtmlProgressElement, MouseEvent};
 
 use super::dom::{by_id, now, on, warn, window};
 use super::{App, Phase, set_text};
-use crate::catalogue::Model;
 use crate::messages::{Engine, ToWorker};
 use crate::{estimate, limits, text};
+use shared::catalogue::Model;
 
 /// An enlargement, running or done.
 pub struct Run {

@@ -8,9 +8,9 @@ use shared::pipeline::Enlargement;
 use shared::session::Session;
 
 use super::{State, breathe, weights};
-use crate::catalogue::Model;
 use crate::channel;
 use crate::messages::{Choice, Engine, FromWorker};
+use shared::catalogue::Model;
 
 /// Pixels of the input that a tile adds to the result, along one side. The halo comes on top and is computed twice, so larger
 /// is faster; smaller answers Stop sooner. A tile of 128 takes about a second on a CPU.

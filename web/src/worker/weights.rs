@@ -12,8 +12,8 @@ use web_sys::{
     Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, RequestCache, RequestInit, Response,
 };
 
-use crate::catalogue::Model;
 use crate::channel::thrown;
+use shared::catalogue::Model;
 
 /// The cache's name. The service worker's caches are named otherwise and outlive no build; this one does.
 const CACHE: &str = "atelier-weights";

@@ -170,7 +170,7 @@ impl Context {
 
     /// A buffer that holds `values` for reading.
     pub(super) fn upload(&self, label: &str, values: &[f32]) -> Result<wgpu::Buffer> {
-        self.fits(label, (values.len() * size_of::<f32>()) as u64)?;
+        self.fits(label, size_of_val(values) as u64)?;
         let contents = bytemuck::cast_slice(values);
         let usage = wgpu::BufferUsages::STORAGE;
         Ok(self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some(label), contents, usage }))

@@ -1,10 +1,12 @@
-//! `models/models.json`: which models there are.
+//! `models.json`, the list of the models that the page offers: the trainer writes it, the page reads it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The list, as `trainer publish` writes it.
+use crate::{Error, Result};
+
+/// The list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
     /// All models, of all tasks.
@@ -38,32 +40,50 @@ pub struct Model {
 }
 
 impl Catalogue {
-    /// Reads the list; only models for super-resolution stay, by scale and then by size.
+    /// Reads the list.
     ///
     /// # Errors
-    /// A sentence, when it is not such a list, names files elsewhere, or holds no model.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut list: Self = serde_json::from_str(json).map_err(|e| format!("models.json cannot be read: {e}"))?;
-        list.models.retain(|m| m.task == "superres");
+    /// When it is not such a list, or names files elsewhere.
+    pub fn parse(json: &str) -> Result<Self> {
+        let wrong = |why: String| Error::Catalogue(format!("models.json {why}"));
+        let list: Self = serde_json::from_str(json).map_err(|e| wrong(format!("cannot be read: {e}")))?;
         for model in &list.models {
             for file in [&model.file, &model.card] {
                 let plain = file.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
                 if !plain || file.starts_with('.') || file.is_empty() {
-                    return Err(format!("models.json names “{file}”, which is not a plain file name"));
+                    return Err(wrong(format!("names “{file}”, which is not a plain file name")));
                 }
             }
-            if !(2..=8).contains(&model.scale) {
-                return Err(format!("models.json gives “{}” the scale {}", model.name, model.scale));
+            if !(1..=8).contains(&model.scale) {
+                return Err(wrong(format!("gives “{}” the scale {}", model.name, model.scale)));
             }
         }
-        if list.models.is_empty() {
-            return Err("models.json lists no model for enlarging".into());
-        }
-        list.models.sort_by_key(|m| (m.scale, m.parameters));
         Ok(list)
     }
 
-    /// The scales that there are, ascending.
+    /// The file's content.
+    ///
+    /// # Errors
+    /// When a metric is not a number.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map(|json| json + "\n").map_err(|e| Error::Catalogue(e.to_string()))
+    }
+
+    /// Adds a model or replaces the one of its name; the order is that of the names.
+    pub fn put(&mut self, model: Model) {
+        self.models.retain(|m| m.name != model.name);
+        self.models.push(model);
+        self.models.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+
+    /// Only the models of one task, by scale and then by size.
+    pub fn of_task(mut self, task: &str) -> Self {
+        self.models.retain(|m| m.task == task);
+        self.models.sort_by_key(|m| (m.scale, m.parameters));
+        self
+    }
+
+    /// The scales of one task's models, ascending.
     pub fn scales(&self) -> Vec<usize> {
         let mut scales: Vec<_> = self.models.iter().map(|m| m.scale).collect();
         scales.dedup();
@@ -104,7 +124,7 @@ mod tests {
     fn list(file: &str, scale: usize) -> String {
         let model = |task: &str, scale, quality: &str, parameters| {
             format!(
-                r#"{{"task":"{task}","name":"n-{quality}","file":"{file}","card":"c.md","scale":{scale},"quality":"{quality}",
+                r#"{{"task":"{task}","name":"{task}-{quality}","file":"{file}","card":"c.md","scale":{scale},"quality":"{quality}",
                     "parameters":{parameters},"bytes":5,"sha256":"00","metrics":{{"set5_psnr":31.2,"set5_bicubic_psnr":28.42}}}}"#
             )
         };
@@ -114,12 +134,23 @@ mod tests {
 
     #[test]
     fn reads_and_sorts() {
-        let list = Catalogue::parse(&list("w.safetensors", 4)).unwrap();
+        let list = Catalogue::parse(&list("w.safetensors", 4)).unwrap().of_task("superres");
         assert_eq!(list.scales(), [2, 4]);
         assert_eq!(list.find(2, "fast").unwrap().parameters, 3);
         assert_eq!(list.find(4, "fast").unwrap().quality, "quality");
         assert_eq!(list.find(3, "fast"), None);
         assert_eq!(list.find(4, "quality").unwrap().psnr(), Some((31.2, 28.42)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_names_are_unique() {
+        let mut list = Catalogue::parse(&list("w.safetensors", 4)).unwrap();
+        let mut again = list.models[0].clone();
+        again.bytes = 7;
+        list.put(again.clone());
+        assert_eq!(list.models.len(), 3);
+        assert!(list.models.contains(&again));
+        assert_eq!(Catalogue::parse(&list.to_json().unwrap()).unwrap(), list);
     }
 
     #[test]
@@ -129,9 +160,8 @@ mod tests {
             (list("https://elsewhere/w", 4), "plain file name"),
             (list("w", 1000), "1000"),
             ("{}".into(), "cannot be read"),
-            (r#"{"models":[]}"#.into(), "no model"),
         ] {
-            let error = Catalogue::parse(&json).unwrap_err();
+            let error = Catalogue::parse(&json).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
     }

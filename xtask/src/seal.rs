@@ -1,17 +1,17 @@
-//! Finishes a build: `trunk` runs this after it has put the page together (see `Trunk.toml`).
+//! Finishes a build of the page: `trunk` runs this after it has put the page together (see `web/Trunk.toml`).
 //!
 //! Where a working wasm-opt is on PATH, it optimises the wasm. Then it writes the service worker for exactly these files, named
 //! after the hash of what is in them, so that a browser takes a new build as a whole or not at all.
 
-use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
+use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest, Sha256};
 
 /// The rest of the service worker.
-const SERVICE_WORKER: &str = include_str!("../../sw.js");
+const SERVICE_WORKER: &str = include_str!("../../web/sw.js");
 
 /// Debian's binaryen 108 breaks what wasm-bindgen writes; 132 was tried.
 const OLDEST_WASM_OPT: u32 = 120;
@@ -28,18 +28,12 @@ const FEATURES: [&str; 8] = [
     "--enable-multivalue",
 ];
 
-fn main() -> ExitCode {
-    match seal() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("seal: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn seal() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::var_os("TRUNK_STAGING_DIR").ok_or("TRUNK_STAGING_DIR is not set; trunk runs this after a build")?;
+/// Optimises the wasm and writes the service worker.
+///
+/// # Errors
+/// When trunk did not start this, a file cannot be read or written, or wasm-opt fails.
+pub fn seal() -> Result<()> {
+    let folder = std::env::var_os("TRUNK_STAGING_DIR").context("TRUNK_STAGING_DIR is not set; trunk runs this after a build")?;
     let folder = PathBuf::from(folder);
     let mut files = Vec::new();
     list(&folder, "", &mut files)?;
@@ -51,11 +45,11 @@ fn seal() -> Result<(), Box<dyn Error>> {
 }
 
 /// The files below `folder`, as URLs relative to it, sorted.
-fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
-    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, std::io::Error>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        let name = entry.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;
+        let name = entry.file_name().into_string().map_err(|name| anyhow!("{} is not UTF-8", name.display()))?;
         let url = format!("{prefix}{name}");
         // trunk's lock, for one; some servers refuse such names, and one file that is missing makes the whole cache fail.
         if name.starts_with('.') {
@@ -70,7 +64,7 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), Box<
     Ok(())
 }
 
-fn service_worker(folder: &Path, files: &[String]) -> Result<String, Box<dyn Error>> {
+fn service_worker(folder: &Path, files: &[String]) -> Result<String> {
     let mut hash = Sha256::new_with_prefix(SERVICE_WORKER);
     for file in files {
         let content = fs::read(folder.join(file))?;
@@ -83,7 +77,7 @@ fn service_worker(folder: &Path, files: &[String]) -> Result<String, Box<dyn Err
     Ok(format!("const VERSION = \"{version}\";\nconst FILES = {};\n{SERVICE_WORKER}", serde_json::to_string(&urls)?))
 }
 
-fn optimise(folder: &Path, files: &[String]) -> Result<(), Box<dyn Error>> {
+fn optimise(folder: &Path, files: &[String]) -> Result<()> {
     let Some(version) = wasm_opt_version() else {
         eprintln!("seal: no wasm-opt of version {OLDEST_WASM_OPT} or later on PATH; the page works without, it is only larger");
         return Ok(());
@@ -93,7 +87,7 @@ fn optimise(folder: &Path, files: &[String]) -> Result<(), Box<dyn Error>> {
         let before = fs::metadata(&path)?.len();
         let status = Command::new("wasm-opt").arg("-O3").args(FEATURES).arg(&path).arg("-o").arg(&out).status()?;
         if !status.success() {
-            return Err(format!("wasm-opt {version} failed on {file}").into());
+            bail!("wasm-opt {version} failed on {file}");
         }
         let after = fs::metadata(&out)?.len();
         fs::rename(&out, &path)?;
@@ -115,21 +109,21 @@ mod tests {
 
     #[test]
     fn the_version_follows_the_content() {
-        let folder = std::env::temp_dir().join(format!("atelier-seal-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         fs::create_dir_all(folder.join("models")).unwrap();
         fs::write(folder.join("index.html"), "a").unwrap();
         fs::write(folder.join("models/models.json"), "{}").unwrap();
         fs::write(folder.join("models/w.safetensors"), "weights").unwrap();
         let make = || {
             let mut files = Vec::new();
-            list(&folder, "", &mut files).unwrap();
-            service_worker(&folder, &files).unwrap()
+            list(folder, "", &mut files).unwrap();
+            service_worker(folder, &files).unwrap()
         };
         let first = make();
         assert!(first.contains(r#"["./","index.html","models/models.json"]"#), "{first}");
         assert_eq!(first, make());
         fs::write(folder.join("index.html"), "b").unwrap();
         assert_ne!(first, make());
-        fs::remove_dir_all(folder).unwrap();
     }
 }
