@@ -71,6 +71,11 @@ impl Picture {
         limits.max_alloc = Some(DECODE_LIMIT);
         reader.limits(limits);
         let mut decoder = reader.into_decoder().map_err(unreadable)?;
+        // `into_decoder` leaves the output out of the limit; what a file of 100 bytes claims must not end the program.
+        if decoder.total_bytes() > DECODE_LIMIT {
+            let (width, height) = decoder.dimensions();
+            return Err(unreadable(format!("{width} x {height} pixels are more than {} MiB", DECODE_LIMIT >> 20)));
+        }
         let orientation = decoder.orientation().map_err(unreadable)?;
         let mut image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
         image.apply_orientation(orientation);

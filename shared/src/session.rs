@@ -78,7 +78,8 @@ impl Session {
     /// # Errors
     /// [`Error::Shape`] when `input` is not of that size or empty, or the engine's own.
     pub async fn forward(&self, input: &[f32], height: usize, width: usize) -> Result<Vec<f32>> {
-        if input.is_empty() || input.len() != 3 * height * width {
+        let expected = height.checked_mul(width).and_then(|n| n.checked_mul(3));
+        if input.is_empty() || expected != Some(input.len()) {
             return Err(Error::shape("forward", format!("{} values are not 3 x {height} x {width}", input.len())));
         }
         let dims = [1, 3, height, width];
