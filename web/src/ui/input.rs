@@ -142,7 +142,7 @@ async fn decode(file: &Blob) -> Result<ImageData, JsValue> {
 pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
     for id in ["file", "capture"] {
         let (input, app) = (by_id::<HtmlInputElement>(id)?, app.clone());
-        on(&input.clone(), "change", move |_: web_sys::Event| {
+        on(input.clone(), "change", move |_: web_sys::Event| {
             if let Some(file) = input.files().and_then(|files| files.get(0)) {
                 let name = file.name();
                 app.open_file(file.unchecked_into(), name);

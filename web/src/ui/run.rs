@@ -59,7 +59,10 @@ impl App {
         set_text("work-title", title);
         set_text("work-detail", detail);
         let bar = by_id::<HtmlProgressElement>("progress").and_then(|bar| match value {
-            Some(value) => Ok(bar.set_value(value)),
+            Some(value) => {
+                bar.set_value(value);
+                Ok(())
+            }
             // Without a value the bar shows that something happens.
             None => bar.remove_attribute("value"),
         });
