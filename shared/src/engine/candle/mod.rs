@@ -1,6 +1,6 @@
 //! The candle engine: computes at once, with gradients.
 //!
-//! Most operations are candle's own. Convolution on the CPU is ours ([`conv`]); where candle 0.11 computes a wrong gradient
+//! Most operations are candle's own. Convolution on the CPU is ours (`conv`); where candle 0.11 computes a wrong gradient
 //! without an error, the operation is put together from ones that are right. `tests/tests/gradients.rs` checks every operation
 //! against finite differences in f64.
 
