@@ -264,5 +264,11 @@ async fn stop_stops_and_what_is_no_picture_is_refused() -> Result<()> {
     state(&browser, "done", 120).await?;
     let enlarged = result(&browser).await?;
     ensure!((enlarged.width(), enlarged.height()) == (40, 30));
+
+    // What is no picture does not take the result away.
+    browser.choose_file("#file", "more.txt", b"And bread.").await?;
+    browser.until("document.getElementById('error-text').textContent.includes('more.txt')", 30).await?;
+    state(&browser, "done", 5).await?;
+    ensure!(result(&browser).await? == enlarged, "the result is gone");
     browser.close().await
 }

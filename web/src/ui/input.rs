@@ -64,9 +64,11 @@ impl App {
     fn begin_opening(&self, name: &str) -> u32 {
         let job = self.next_job();
         *self.opening.borrow_mut() = Some(Opening { name: name.to_owned(), rest: None });
-        self.run.take();
         self.saving.take();
-        self.picture.take();
+        // Until the new picture is there the old one and its result stay: the file may turn out to be none.
+        if self.phase.get() != Phase::Loading {
+            self.before.set(self.phase.get());
+        }
         self.enter(Phase::Loading);
         self.announce("Opening the picture.");
         job
@@ -76,6 +78,7 @@ impl App {
     pub fn opened(self: &Rc<Self>, width: usize, height: usize, alpha: bool, pixels: &ArrayBuffer) {
         let Some(Opening { name, .. }) = self.opening.take() else { return };
         let scale = self.options.scale();
+        self.run.take();
         // The stage has no size before it is seen.
         *self.picture.borrow_mut() = Some(Opened { name: name.clone(), width, height, alpha });
         self.enter(Phase::Ready);
@@ -94,8 +97,12 @@ impl App {
     pub fn not_opened(self: &Rc<Self>, message: &str) {
         let Some(Opening { name, rest }) = self.opening.take() else { return };
         let refuse = |app: &Self, name: &str, message: &str| {
-            app.close();
-            app.error(&format!("“{name}” cannot be opened as a picture. {}", text::sentence(message)));
+            let message = format!("“{name}” cannot be opened as a picture. {}", text::sentence(message));
+            if app.before.get() == Phase::Done {
+                app.enter(Phase::Done);
+                return app.say(&message);
+            }
+            app.error(&message);
         };
         let Some(file) = rest else { return refuse(self, &name, message) };
         let (app, message) = (self.clone(), message.to_owned());

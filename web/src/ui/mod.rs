@@ -77,6 +77,8 @@ pub struct Opened {
 pub struct App {
     main: HtmlElement,
     phase: Cell<Phase>,
+    /// The phase in which a picture was being opened: what is no picture leaves everything as it was.
+    before: Cell<Phase>,
     viewer: Rc<Viewer>,
     options: Options,
     link: OnceCell<Link>,
@@ -94,6 +96,7 @@ impl App {
         Ok(Rc::new(Self {
             main: by_id("main")?,
             phase: Cell::new(Phase::Idle),
+            before: Cell::new(Phase::Idle),
             viewer: Viewer::new()?,
             options: Options::new()?,
             link: OnceCell::new(),
@@ -195,10 +198,15 @@ impl App {
 
     /// Says what went wrong. An open picture stays.
     fn error(&self, message: &str) {
+        self.enter(Phase::Error);
+        self.say(message);
+    }
+
+    /// Says what went wrong, without leaving the phase.
+    fn say(&self, message: &str) {
         set_text("error-text", message);
         show("error", true);
         self.announce(message);
-        self.enter(Phase::Error);
     }
 
     /// Tells those who listen instead of looking.
@@ -239,7 +247,10 @@ impl App {
         });
         let app = self.clone();
         on(by_id::<HtmlElement>("error-close")?, "click", move |_: MouseEvent| {
-            app.enter(if app.picture.borrow().is_some() { Phase::Ready } else { Phase::Idle });
+            match app.phase.get() {
+                Phase::Error => app.enter(if app.picture.borrow().is_some() { Phase::Ready } else { Phase::Idle }),
+                _ => show("error", false),
+            }
             app.focus("main");
         });
         let app = self.clone();

@@ -61,9 +61,9 @@ impl State {
 
     fn open(&self, job: u32, picture: shared::Result<Picture>) {
         self.wanted.set(0);
-        self.result.take();
         match picture {
             Ok(picture) => {
+                self.result.take();
                 let (width, height, alpha) = (picture.width(), picture.height(), picture.has_alpha());
                 let pixels = channel::buffer(&picture.to_rgba8());
                 *self.picture.borrow_mut() = Some(Rc::new(picture));
