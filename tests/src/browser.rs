@@ -12,6 +12,16 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
+/// The longest that chromedriver may take for a command; it never gives up by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn patiently<T, E: Into<anyhow::Error>>(what: &str, command: impl Future<Output = Result<T, E>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, command).await {
+        Ok(outcome) => outcome.map_err(Into::into).with_context(|| what.to_owned()),
+        Err(_) => bail!("{what}: chromedriver does not answer"),
+    }
+}
+
 /// A chromedriver of its own; it and its browsers end when this is dropped.
 pub struct Driver {
     child: Child,
@@ -70,7 +80,7 @@ impl Driver {
         });
         let Value::Object(capabilities) = capabilities else { unreachable!("an object, just above") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let client = builder.capabilities(capabilities).connect(&self.url).await.context("Chromium does not start")?;
+        let client = patiently("start Chromium", builder.capabilities(capabilities).connect(&self.url)).await?;
         Ok(Browser { client, profile: self.profile.path().to_owned() })
     }
 }
@@ -101,7 +111,7 @@ impl Browser {
     /// # Errors
     /// The browser's.
     pub async fn open(&self, url: &str) -> Result<()> {
-        Ok(self.client.goto(url).await?)
+        patiently(url, self.client.goto(url)).await
     }
 
     /// The value of a JavaScript expression.
@@ -109,7 +119,7 @@ impl Browser {
     /// # Errors
     /// When it throws.
     pub async fn value(&self, expression: &str) -> Result<Value> {
-        self.client.execute(&format!("return {expression}"), vec![]).await.with_context(|| expression.to_owned())
+        patiently(expression, self.client.execute(&format!("return {expression}"), vec![])).await
     }
 
     /// Waits until a JavaScript expression is true.
@@ -138,8 +148,8 @@ impl Browser {
     /// # Errors
     /// When there is none, or it cannot be clicked.
     pub async fn click(&self, css: &str) -> Result<()> {
-        let element = self.client.find(Locator::Css(css)).await.with_context(|| css.to_owned())?;
-        element.click().await.with_context(|| format!("click {css}"))
+        let element = patiently(css, self.client.find(Locator::Css(css))).await?;
+        patiently(&format!("click {css}"), element.click()).await
     }
 
     /// Gives a file to an `<input type="file">`.
@@ -149,8 +159,8 @@ impl Browser {
     pub async fn choose_file(&self, css: &str, name: &str, content: &[u8]) -> Result<()> {
         let path: PathBuf = Path::new(&self.profile).join(name);
         std::fs::write(&path, content)?;
-        let input = self.client.find(Locator::Css(css)).await.with_context(|| css.to_owned())?;
-        Ok(input.send_keys(&path.to_string_lossy()).await?)
+        let input = patiently(css, self.client.find(Locator::Css(css))).await?;
+        patiently(&format!("choose {name}"), input.send_keys(&path.to_string_lossy())).await
     }
 
     /// What the console said since the last call, with what the browser complains about: failed requests, violations of the
@@ -159,7 +169,7 @@ impl Browser {
     /// # Errors
     /// The browser's.
     pub async fn log(&self) -> Result<Vec<String>> {
-        let entries = self.client.issue_cmd(ReadLog).await?;
+        let entries = patiently("read the log", self.client.issue_cmd(ReadLog)).await?;
         let line =
             |entry: &Value| format!("{}: {}", entry["level"].as_str().unwrap_or(""), entry["message"].as_str().unwrap_or(""));
         Ok(entries.as_array().map(|all| all.iter().map(line).collect()).unwrap_or_default())
@@ -170,7 +180,7 @@ impl Browser {
     /// # Errors
     /// The browser's.
     pub async fn close(self) -> Result<()> {
-        Ok(self.client.close().await?)
+        patiently("close Chromium", self.client.close()).await
     }
 }
 

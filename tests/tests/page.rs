@@ -70,8 +70,8 @@ fn trainer_run(weights: &Path, png: &[u8]) -> Result<Picture> {
 fn psnr(a: &Picture, b: &Picture) -> f64 {
     let (a, b) = (a.to_rgba8(), b.to_rgba8());
     let squares = a.iter().zip(&b).filter(|(a, b)| a != b).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
-    // Alpha is 255 in both: three of four samples count.
-    10.0 * (255.0 * 255.0 / (squares.sum::<f64>() / (0.75 * a.len() as f64))).log10()
+    // Not `sum`, which gives -0 for pictures that are equal. Alpha is 255 in both: three of four samples count.
+    10.0 * (255.0 * 255.0 / (squares.fold(0.0, |sum, square| sum + square) / (0.75 * a.len() as f64))).log10()
 }
 
 /// `a` against a smooth version of itself, to have something to compare PSNRs with.

@@ -103,7 +103,9 @@ fn test(root: &Path, quick: bool) -> Result<()> {
         steps.push(Step::new("tests in the browser", tools.on_path(parity)));
         steps.push(Step::new("the page, built", page(root, &tools)));
         // The workspace, not the package: another set of features would compile everything once more.
-        let page = cargo().args(["test", "--workspace", "--test", "page", "--", "--ignored"]).env("CHROMEDRIVER", &driver);
+        // One browser at a time: each brings a GPU in software.
+        let page = cargo().args(["test", "--workspace", "--test", "page", "--", "--ignored", "--test-threads", "1"]);
+        let page = page.env("CHROMEDRIVER", &driver);
         steps.push(Step::new("the page, used", page));
     }
     steps::run(&steps)
