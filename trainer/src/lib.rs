@@ -3,8 +3,11 @@
 pub mod commands;
 pub mod data;
 pub mod device;
+pub mod learner;
 pub mod metrics;
 pub mod optimizer;
+pub mod runs;
+pub mod schedule;
 pub mod seed;
 pub mod superres;
 pub mod variables;

@@ -10,7 +10,7 @@ use shared::checkpoint::{Checkpoint, Dense, Precision};
 use shared::picture::{Format, Picture};
 
 /// A small network, trained for seconds.
-const SMALL: [&str; 10] = ["--channels", "4", "--blocks", "1", "--batch", "2", "--patch", "8", "--every", "10"];
+const SMALL: [&str; 10] = ["--channels", "4", "--blocks", "1", "--batch", "2", "--sizes", "8", "--every", "10"];
 
 fn trainer(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
@@ -74,7 +74,7 @@ static TRAINED: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fn best(folder: &Path, run: &str) -> PathBuf {
-    folder.join("runs").join(run).join("best.safetensors")
+    folder.join("runs").join(run).join("checkpoints/best.safetensors")
 }
 
 #[test]
@@ -83,9 +83,12 @@ fn training_needs_no_data() {
     let checkpoint = Checkpoint::read(&best(&TRAINED, "made-up")).unwrap();
     assert!(checkpoint.metadata.provenance["data"].contains("made up"));
     assert_eq!(checkpoint.metadata.provenance["steps"], "20");
-    let log = fs::read_to_string(run.join("log.csv")).unwrap();
-    let steps: Vec<&str> = log.lines().map(|line| line.split(',').next().unwrap()).collect();
+    let log = fs::read_to_string(run.join("metrics.csv")).unwrap();
+    let steps: Vec<&str> = log.lines().map(|line| line.split(',').nth(1).unwrap()).collect();
     assert_eq!(steps, ["step", "10", "20"], "{log}");
+    for file in ["config.toml", "machine.toml", "curves.svg", "curves.png", "report.html"] {
+        assert!(fs::metadata(run.join(file)).unwrap().len() > 50, "{file}");
+    }
     for sample in ["samples/0000010.png", "samples/0000020.png"] {
         assert!(Picture::decode(&fs::read(run.join(sample)).unwrap()).is_ok());
     }
@@ -95,7 +98,14 @@ fn training_needs_no_data() {
 
 /// The tensors of a run's file.
 fn tensors(folder: &Path, run: &str, file: &str) -> Vec<(String, Dense)> {
-    Checkpoint::read(&folder.join("runs").join(run).join(file)).unwrap().tensors.into_iter().collect()
+    Checkpoint::read(&folder.join("runs").join(run).join("checkpoints").join(file)).unwrap().tensors.into_iter().collect()
+}
+
+/// Everything of `metrics.csv` but the time.
+fn metrics(folder: &Path, run: &str) -> Vec<Vec<String>> {
+    let log = fs::read_to_string(folder.join("runs").join(run).join("metrics.csv")).unwrap();
+    let fields = |line: &str| line.split(',').enumerate().filter(|(i, _)| *i != 2).map(|(_, f)| f.to_owned()).collect();
+    log.lines().map(fields).collect()
 }
 
 #[cfg(unix)]
@@ -112,7 +122,7 @@ fn ctrl_c_saves_and_a_resumed_run_ends_as_one_that_never_stopped() {
 
     let child = trainer(&folder).args(args("stopped")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     // The first line of the log says that steps are being made.
-    let log = folder.join("runs/stopped/log.csv");
+    let log = folder.join("runs/stopped/metrics.csv");
     while !log.exists() {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
@@ -122,25 +132,78 @@ fn ctrl_c_saves_and_a_resumed_run_ends_as_one_that_never_stopped() {
     let said = stderr(&output);
     assert!(output.status.success() && said.contains("stopped and saved at step"), "{said}");
     let step: u64 =
-        Checkpoint::read(&folder.join("runs/stopped/last.safetensors")).unwrap().metadata.provenance["step"].parse().unwrap();
+        Checkpoint::read(&folder.join("runs/stopped/checkpoints/last.safetensors")).unwrap().metadata.provenance["step"]
+            .parse()
+            .unwrap();
     assert!((10..400).contains(&step), "stopped at step {step}");
     assert!(best(&folder, "stopped").exists());
 
     // What was not asked for at the beginning is refused, not mixed in.
     let other = [args("stopped").as_slice(), &["--lr", "0.01", "--resume"]].concat();
     let refused = fail(&folder, &other);
-    assert!(refused.contains("runs/stopped") && refused.contains("other settings"), "{refused}");
+    assert!(refused.contains("runs/stopped") && refused.contains("rate: 0.002 before, 0.01 now"), "{refused}");
 
     succeed(&folder, &[args("stopped").as_slice(), &["--resume"]].concat());
     for file in ["last.safetensors", "best.safetensors"] {
         assert_eq!(tensors(&folder, "stopped", file), tensors(&folder, "whole", file), "{file}");
     }
-    let psnr = |run: &str| -> Vec<(String, String)> {
-        let log = fs::read_to_string(folder.join("runs").join(run).join("log.csv")).unwrap();
-        let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
-        log.lines().map(fields).map(|f| (f[0].clone(), f[4].clone())).collect()
+    assert_eq!(metrics(&folder, "stopped"), metrics(&folder, "whole"));
+}
+
+/// Killed at any moment, twenty times, a run ends as one that was left alone.
+#[test]
+fn a_killed_run_ends_as_one_that_was_not() {
+    let folder = folder("killed");
+    pictures(&folder);
+    let args = |name| {
+        let run =
+            ["train", "superres", "--data", "pictures", "--steps", "120", "--seed", "3", "--accumulate", "2", "--name", name];
+        [run.as_slice(), &SMALL].concat()
     };
-    assert_eq!(psnr("stopped"), psnr("whole"));
+    let whole = std::time::Instant::now();
+    succeed(&folder, &args("whole"));
+    let whole = whole.elapsed();
+
+    for kill in 1..=20u32 {
+        let begun = folder.join("runs/killed/config.toml").exists();
+        let resume: &[&str] = if begun { &["--resume"] } else { &[] };
+        let mut child = trainer(&folder).args(args("killed")).args(resume).stderr(Stdio::null()).spawn().unwrap();
+        // From while it starts until near its end.
+        std::thread::sleep(whole * (kill * 7 % 20) / 20);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let resume: &[&str] = if folder.join("runs/killed/config.toml").exists() { &["--resume"] } else { &[] };
+    succeed(&folder, &[args("killed").as_slice(), resume].concat());
+    for file in ["last.safetensors", "best.safetensors"] {
+        assert_eq!(tensors(&folder, "killed", file), tensors(&folder, "whole", file), "{file}");
+    }
+    assert_eq!(metrics(&folder, "killed"), metrics(&folder, "whole"));
+}
+
+#[test]
+fn a_run_repeats_from_its_configuration() {
+    let config = TRAINED.join("runs/made-up/config.toml");
+    succeed(&TRAINED, &["train", "--config", config.to_str().unwrap(), "--name", "again"]);
+    assert_eq!(tensors(&TRAINED, "again", "best.safetensors"), tensors(&TRAINED, "made-up", "best.safetensors"));
+
+    let text = fs::read_to_string(&config).unwrap();
+    for (line, wrong, said) in [("batch = 2", "batch = 0", "batch is 0"), ("seed = 0", "sead = 0", "sead")] {
+        fs::write(TRAINED.join("wrong.toml"), text.replace(line, wrong)).unwrap();
+        let error = fail(&TRAINED, &["train", "--config", "wrong.toml"]);
+        assert!(error.contains("wrong.toml") && error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn lr_find_suggests_and_plots() {
+    let folder = folder("lr-find");
+    let network = ["--channels", "4", "--blocks", "1", "--batch", "4", "--sizes", "8", "--plot", "lr.png"];
+    let output = succeed(&folder, &[["lr-find", "superres"].as_slice(), &network].concat());
+    let rate: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    assert!((1e-6..1.0).contains(&rate), "{rate}");
+    assert!(Picture::decode(&fs::read(folder.join("lr.png")).unwrap()).is_ok());
+    assert!(fs::read_to_string(folder.join("lr.svg")).unwrap().contains("<svg"));
 }
 
 #[test]

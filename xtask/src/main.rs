@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)] // A program: its results belong on stdout.
 
 mod command;
+mod cuda;
 mod seal;
 mod steps;
 mod tools;
@@ -44,6 +45,13 @@ enum Task {
     },
     /// Formatting, lints and documentation, native and wasm.
     Check,
+    /// Build the trainer for NVIDIA GPUs, also on a machine without CUDA.
+    #[command(after_help = "Example:\n  cargo xtask cuda --capability 90")]
+    Cuda {
+        /// The compute capability of the GPU, without its dot: 80 for an A100, 89 for an RTX 4090, 90 for an H100.
+        #[arg(long, default_value_t = 90)]
+        capability: u32,
+    },
     /// The last step of the page's build; trunk runs it.
     #[command(hide = true)]
     Seal,
@@ -58,6 +66,7 @@ fn main() -> Result<()> {
             tools::wasm_target()?;
             steps::run(&checks(&root))
         }
+        Task::Cuda { capability } => cuda::build(&root, capability),
         Task::Seal => seal::seal(),
     }
 }

@@ -1,8 +1,11 @@
 //! The command line.
 
+mod data;
 mod eval;
+mod lr_find;
 mod publish;
 mod run;
+mod runs;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -26,10 +29,16 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a model.
-    Train {
+    Train(train::Train),
+    /// Find a learning rate.
+    LrFind {
         #[command(subcommand)]
-        task: train::Task,
+        task: lr_find::Task,
     },
+    /// List and compare runs.
+    Runs(runs::Runs),
+    /// Fetch public sets, and print statistics of any set.
+    Data(data::Data),
     /// Measure a model on pictures it has not seen.
     Eval {
         #[command(subcommand)]
@@ -54,7 +63,10 @@ impl Cli {
     /// What went wrong, with the file or the value named.
     pub fn run(self) -> Result<()> {
         match self.command {
-            Command::Train { task: train::Task::Superres(args) } => args.run(),
+            Command::Train(args) => args.run(),
+            Command::Runs(args) => args.run(),
+            Command::LrFind { task: lr_find::Task::Superres(args) } => args.run(),
+            Command::Data(args) => args.run(),
             Command::Eval { task: eval::Task::Superres(args) } => args.run(),
             Command::Run { task: run::Task::Superres(args) } => args.run(),
             Command::Publish { task: publish::Task::Superres(args) } => args.run(),

@@ -9,10 +9,10 @@ use tracing::info;
 
 use super::eval::{mean, measure};
 use crate::device::Choice;
+use crate::runs::write_atomically;
 use crate::superres::Size;
 use crate::superres::catalogue::{self, card, sha256};
 use crate::superres::evaluate::Scores;
-use crate::superres::run_folder::write_atomically;
 
 #[derive(Debug, Subcommand)]
 pub enum Task {

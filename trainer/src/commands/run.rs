@@ -7,8 +7,8 @@ use tracing::info;
 
 use super::{Network, writable};
 use crate::data::folder;
+use crate::runs::write_atomically;
 use crate::superres::evaluate::enlarge;
-use crate::superres::run_folder::write_atomically;
 
 #[derive(Debug, Subcommand)]
 pub enum Task {

@@ -11,23 +11,31 @@ use tracing::warn;
 /// Longer sides than this are halved: photos straight from a camera are soft at full size and teach little.
 const SHARP: usize = 2200;
 
+/// Endings of pictures that can be read.
+pub const ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm"];
+
 /// All files that look like pictures under `path` (a file or a folder, recursive), sorted.
 ///
 /// # Errors
 /// When `path` does not exist or holds none.
 pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
+    find_endings(path, &ENDINGS)
+}
+
+/// All files under `path` with one of these endings, in lower case, or `path` itself if it is a file; sorted.
+///
+/// # Errors
+/// When `path` does not exist or holds none.
+pub fn find_endings(path: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     if !path.exists() {
         bail!("{}: no such file or folder", path.display());
     }
-    let picture = |p: &Path| {
-        let ending = p.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "webp" | "bmp" | "gif" | "tif" | "tiff" | "ppm" | "pgm")
-    };
+    let wanted = |p: &Path| endings.contains(&ending(p).as_str());
     let entries = walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name();
     let mut files = Vec::new();
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot list {}", path.display()))?;
-        if entry.file_type().is_file() && (picture(entry.path()) || entry.path() == path) {
+        if entry.file_type().is_file() && (wanted(entry.path()) || entry.path() == path) {
             files.push(entry.into_path());
         }
     }
@@ -35,6 +43,11 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
         bail!("{}: no pictures in it", path.display());
     }
     Ok(files)
+}
+
+/// A file's ending in lower case, without the dot.
+pub fn ending(path: &Path) -> String {
+    path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Reads one picture.

@@ -17,12 +17,11 @@ pub struct Pairs {
     /// Sums of the pictures' areas: a pixel of a large picture is as likely as one of a small picture.
     areas: Vec<usize>,
     scale: usize,
-    patch: usize,
     seed: u64,
 }
 
 impl Pairs {
-    /// Small patches of `patch` x `patch`, large ones `scale` times that. Pictures that are too small for it are left out.
+    /// Small patches of up to `patch` x `patch`, large ones `scale` times that. Pictures that are too small for it are left out.
     ///
     /// # Errors
     /// When none is left.
@@ -37,7 +36,7 @@ impl Pairs {
             *sum += p.width() * p.height();
             Some(*sum)
         });
-        Ok(Self { areas: areas.collect(), pictures, scale, patch, seed })
+        Ok(Self { areas: areas.collect(), pictures, scale, seed })
     }
 
     /// How many pictures there are.
@@ -50,21 +49,26 @@ impl Pairs {
         self.pictures.is_empty()
     }
 
-    /// The batch of `step`: `[count, 3, patch, patch]` and `[count, 3, patch * scale, patch * scale]`, row-major. Always the
-    /// same for the same seed and step.
-    pub fn batch(&self, step: u64, count: usize) -> Batch {
-        let pairs: Vec<_> = (0..count).into_par_iter().map(|i| self.pair(step, i)).collect();
-        let (small, large): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let dims = |side| [count, 3, side, side];
-        Batch { small: (small.concat(), dims(self.patch)), large: (large.concat(), dims(self.patch * self.scale)) }
+    /// The seed that batches come from.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
-    fn pair(&self, step: u64, index: usize) -> (Vec<f32>, Vec<f32>) {
+    /// The batch of `step`: `[count, 3, patch, patch]` and `[count, 3, patch * scale, patch * scale]`, row-major. Always the
+    /// same for the same seed and arguments.
+    pub fn batch(&self, step: u64, count: usize, patch: usize) -> Batch {
+        let pairs: Vec<_> = (0..count).into_par_iter().map(|i| self.pair(step, i, patch)).collect();
+        let (small, large): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let dims = |side| [count, 3, side, side];
+        Batch { small: (small.concat(), dims(patch)), large: (large.concat(), dims(patch * self.scale)) }
+    }
+
+    fn pair(&self, step: u64, index: usize, patch: usize) -> (Vec<f32>, Vec<f32>) {
         let rng = &mut seed::rng(self.seed, &format!("pair {index}"), step);
         let total = self.areas.last().copied().unwrap_or(1);
         let spot = rng.random_range(0..total);
         let picture = &self.pictures[self.areas.partition_point(|&sum| sum <= spot)];
-        let (scale, padded) = (self.scale, self.patch + 2 * MARGIN);
+        let (scale, padded) = (self.scale, patch + 2 * MARGIN);
         let side = scale * padded;
         let x = rng.random_range(0..=picture.width() - side);
         let y = rng.random_range(0..=picture.height() - side);

@@ -1,9 +1,9 @@
 //! Super-resolution: training and evaluation.
 
 pub mod catalogue;
+pub mod config;
 pub mod evaluate;
-pub mod run_folder;
-pub mod train;
+pub mod task;
 
 use clap::ValueEnum;
 use shared::models::{RlfnConfig, SrResnetConfig, SuperresConfig};
