@@ -5,14 +5,19 @@ use std::path::Path;
 
 use candle_core::Device;
 use pollster::block_on;
-use shared::checkpoint::{Checkpoint, Dense, Precision};
-use shared::models::{RlfnConfig, SrResnetConfig, SuperresConfig};
+use shared::Scope;
+use shared::checkpoint::{Dense, Precision};
+use shared::models::{RlfnConfig, SrResnetConfig, Superres, SuperresConfig};
 use shared::picture::Region;
 use shared::session::{Engine, Session};
 use tests::golden;
 use trainer::data::{dead_leaves, pairs::Pairs};
-use trainer::superres::run_folder::RunFolder;
-use trainer::superres::train::{Length, Options, train};
+use trainer::learner::callbacks::{Clipping, Ema, Scheduler};
+use trainer::learner::{Callback, Learner, Length, Run};
+use trainer::optimizer::OptimizerConfig;
+use trainer::schedule::Schedule;
+use trainer::superres::task::Enlarging;
+use trainer::variables::Variables;
 
 #[test]
 fn candle_gives_what_the_trainer_wrote() {
@@ -29,25 +34,21 @@ fn regenerate() {
     ];
     for (config, (name, _)) in configs.into_iter().zip(golden::FILES) {
         let pictures = dead_leaves::pictures(4, 96, 11);
-        let folder = tempfile::tempdir().unwrap();
-        let run = RunFolder::open(folder.path(), false).unwrap();
-        let options = Options {
-            config,
-            device: Device::Cpu,
-            length: Length::Steps(300),
-            batch: 4,
-            rate: 3e-3,
-            seed: 1,
-            every: 300,
-            from: None,
-            resume: false,
-            settings: String::new(),
-            provenance: [("data".to_owned(), "dead leaves, made up".to_owned())].into(),
-        };
         let pairs = Pairs::new(pictures.clone(), config.scale(), 12, 1).unwrap();
-        train(&options, &pairs, &pictures[..1], &run, &indicatif::ProgressBar::hidden()).unwrap();
+        let task = Enlarging::new(config, pairs, &pictures[..1], 4, vec![12]);
+        let variables = Variables::new(&Device::Cpu, 1);
+        Superres::new(&config, &Scope::root(&variables)).unwrap();
+        let mut run = Run::new(variables.all(), OptimizerConfig::default().build(), Device::Cpu, Length::Steps(300));
+        run.provenance.insert("data".to_owned(), "dead leaves, made up".to_owned());
+        let callbacks: Vec<Box<dyn Callback>> = vec![
+            Box::new(Scheduler { rate: 3e-3, schedule: Schedule::default() }),
+            Box::new(Clipping { max_norm: 1.0 }),
+            Box::new(Ema { decay: 0.999 }),
+        ];
+        let mut learner = Learner::new(&task, run, callbacks);
+        learner.fit().unwrap();
 
-        let mut checkpoint = Checkpoint::read(&run.best()).unwrap();
+        let mut checkpoint = learner.run.weights(config).unwrap();
         // Odd sizes, of which no tile or vector of a kernel is a multiple.
         let (width, height) = (9, 7);
         let input = pictures[3].planes(Region { x: 40, y: 30, width, height }, 0, 3);
