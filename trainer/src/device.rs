@@ -39,7 +39,9 @@ impl Choice {
             Self::Cpu => Ok(Device::Cpu),
             Self::Auto => Ok(cuda(0).unwrap_or(Device::Cpu)),
             Self::Cuda(_) if !cfg!(feature = "cuda") => {
-                bail!("this build has no CUDA: build it with `cargo build --release -p trainer --features cuda`")
+                bail!(
+                    "this build has no CUDA: build it with `cargo build --release -p trainer --features cuda` where CUDA is installed, `cargo xtask cuda` elsewhere"
+                )
             }
             Self::Cuda(number) => cuda(number),
         }

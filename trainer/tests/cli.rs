@@ -306,7 +306,11 @@ fn errors_name_the_file_or_the_value() {
         vec!["run", "superres", "--weights", weights, input, "-o", output]
     };
     let broken = data.join("broken.jpg");
-    let cases: [(Vec<&str>, &[&str]); 12] = [
+    fs::create_dir(folder.join("taken")).unwrap();
+    fs::write(folder.join("taken/runs"), "a file where the runs should go").unwrap();
+    let said = fail(&folder.join("taken"), &["train", "superres", "--data", data.to_str().unwrap(), "--steps", "1"]);
+    assert!(said.contains("cannot make runs/superres-x2-fast"), "{said}");
+    let cases: [(Vec<&str>, &[&str]); 15] = [
         (run("none.safetensors", "a.png", "o.png"), &["none.safetensors"]),
         (run("half.safetensors", "a.png", "o.png"), &["half.safetensors", "safetensors"]),
         (run("nan.safetensors", "a.png", "o.png"), &["nan.safetensors", "NaN"]),
@@ -319,6 +323,10 @@ fn errors_name_the_file_or_the_value() {
         (vec!["eval", "superres", "--weights", weights, "--data", "empty"], &["empty: no pictures"]),
         (vec!["eval", "superres", "--weights", weights, "--data", "pictures", "--scale", "3"], &["made-up", "by 2, not by 3"]),
         (vec!["train", "superres", "--data", "nowhere", "--steps", "1"], &["nowhere"]),
+        (vec!["train", "superres", "--resume", "--name", "none"], &["runs/none: no run"]),
+        (vec!["train", "superres", "--lr", "50"], &["rate is 50"]),
+        #[cfg(not(feature = "cuda"))]
+        (vec!["train", "superres", "--device", "cuda:0"], &["no CUDA", "xtask cuda"]),
     ];
     for (args, expected) in cases {
         let said = fail(&folder, &args);

@@ -270,7 +270,12 @@ fn train(config: Config, name: &str, how: How) -> Result<()> {
     folder.write_machine(&machine(&run.device))?;
     info!("training {}; Ctrl-C saves and stops", root.display());
     let mut learner = Learner::new(&task, run, callbacks(&config, &folder, how.profile));
-    learner.fit()?;
+    let fitted = learner.fit();
+    if fitted.is_err() {
+        // What ended the run is the error to tell.
+        let _ = folder.set_status("failed");
+    }
+    fitted?;
     match learner.run.facts.get(Checkpoints::BEST) {
         Some(best) => info!("best {best:.3}: {}; the report: {}", folder.best().display(), folder.path("report.html").display()),
         None => info!("not validated yet: {}", folder.best().display()),
