@@ -105,3 +105,19 @@ fn middle(picture: &Picture) -> Picture {
     let (width, height) = (picture.width().min(VALIDATION_SIDE), picture.height().min(VALIDATION_SIDE));
     picture.crop(Region { x: (picture.width() - width) / 2, y: (picture.height() - height) / 2, width, height })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::dead_leaves;
+    use shared::models::RlfnConfig;
+
+    #[test]
+    fn patches_grow_and_batches_shrink() {
+        let config = SuperresConfig::Rlfn(RlfnConfig { scale: 2, channels: 4, blocks: 1 });
+        let pictures = dead_leaves::pictures(1, 96, 1);
+        let pairs = Pairs::new(pictures.clone(), 2, 32, 1).unwrap();
+        let task = Enlarging::new(config, pairs, &pictures, 4, vec![16, 32]);
+        assert_eq!([0.0, 0.49, 0.5, 1.0].map(|progress| task.shape(progress)), [(16, 16), (16, 16), (4, 32), (4, 32)]);
+    }
+}
