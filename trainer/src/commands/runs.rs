@@ -61,7 +61,7 @@ impl Runs {
 
 fn draw(file: &Path, records: &[Record]) -> Result<()> {
     super::writable(file)?;
-    let panels = plot::curves(&records.iter().collect::<Vec<_>>());
+    let panels = plot::curves(&records.iter().collect::<Vec<_>>())?;
     match file.extension().and_then(|e| e.to_str()) {
         Some("svg") => write_atomically(file, plot::svg(&panels)?.as_bytes()),
         Some("png") => write_atomically(file, &plot::png(&panels)?),

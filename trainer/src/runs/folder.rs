@@ -255,6 +255,9 @@ pub(super) fn flatten(table: &toml::Table) -> BTreeMap<String, String> {
             toml::Value::Table(inner) => {
                 leaves.extend(flatten(inner).into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
             }
+            toml::Value::String(text) => {
+                leaves.insert(key.clone(), text.clone());
+            }
             value => {
                 leaves.insert(key.clone(), value.to_string());
             }

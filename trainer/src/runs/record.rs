@@ -1,11 +1,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use super::folder::flatten;
 
 /// A run as its folder tells it. Files that are missing, as in a run that has just begun, count as empty.
 #[derive(Debug, Clone)]
 pub struct Record {
+    /// The folder, as it was given.
+    pub folder: PathBuf,
     /// The name of the folder.
     pub name: String,
     /// `config.toml`, its leaves by their dotted names.
@@ -16,9 +20,15 @@ pub struct Record {
     pub columns: Vec<String>,
     /// Its rows; empty cells are NaN.
     pub rows: Vec<Vec<f64>>,
-    /// Pictures and texts in `samples/`, oldest first.
-    pub samples: Vec<PathBuf>,
+    /// Pictures and texts in `samples/`, oldest first, with their steps.
+    pub samples: Vec<(u64, PathBuf)>,
 }
+
+/// What every run has; the other columns are metrics.
+const COMMON: [&str; 6] = ["epoch", "step", "seconds", "rate", "train_loss", "valid_loss"];
+
+/// Metrics that are better when lower, by the end of their names.
+const LOWER_IS_BETTER: [&str; 9] = ["loss", "error", "perplexity", "mse", "mae", "lpips", "fid", "cer", "wer"];
 
 impl Record {
     /// Reads a run.
@@ -26,34 +36,27 @@ impl Record {
     /// # Errors
     /// When there is no such folder, or one of its files is broken. The last line of `metrics.csv` may be cut.
     pub fn read(folder: &Path) -> Result<Self> {
-        anyhow::ensure!(folder.is_dir(), "{}: no such run", folder.display());
-        let read = |name: &str| -> Result<String> {
-            let path = folder.join(name);
-            match std::fs::read_to_string(&path) {
-                Ok(text) => Ok(text),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-                Err(e) => Err(e).with_context(|| path.display().to_string()),
-            }
+        ensure!(folder.is_dir(), "{}: no such run", folder.display());
+        let read = |name: &str| match std::fs::read(folder.join(name)) {
+            Ok(bytes) => Ok(printable(&String::from_utf8_lossy(&bytes))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Err(e) => Err(e).with_context(|| format!("cannot read {}", folder.join(name).display())),
         };
         let table = |name: &str| -> Result<BTreeMap<String, String>> {
             let table: toml::Table = read(name)?.parse().with_context(|| folder.join(name).display().to_string())?;
-            Ok(super::folder::flatten(&table))
+            Ok(flatten(&table))
         };
         let metrics = read("metrics.csv")?;
-        let mut lines = metrics.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::trim_end);
-        let columns: Vec<String> = lines.next().unwrap_or_default().split(',').map(str::to_owned).collect();
-        let row = |line: &str| line.split(',').map(|cell| cell.parse().unwrap_or(f64::NAN)).collect::<Vec<f64>>();
-        let rows = lines.map(row).filter(|row| row.len() == columns.len()).collect();
-        let entries = std::fs::read_dir(folder.join("samples")).into_iter().flatten().flatten();
-        let mut samples: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        samples.sort();
+        let (columns, rows) = numbers(&metrics).with_context(|| folder.join("metrics.csv").display().to_string())?;
+        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
         Ok(Self {
-            name: folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned(),
+            folder: folder.to_owned(),
+            name: printable(&name.replace(['\n', '\t'], " ")),
             config: table("config.toml")?,
             machine: table("machine.toml")?,
             columns,
             rows,
-            samples,
+            samples: samples(&folder.join("samples")),
         })
     }
 
@@ -65,15 +68,15 @@ impl Record {
         self.rows.iter().filter_map(point).filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
     }
 
-    /// The metrics: what follows the losses. What they are compared with, `bicubic_...`, is none.
+    /// The metrics, without what they are compared with, `bicubic_...`.
     pub fn metrics(&self) -> impl Iterator<Item = &String> {
-        let after = self.columns.iter().position(|c| c == "valid_loss").map_or(self.columns.len(), |i| i + 1);
-        self.columns.iter().skip(after).filter(|name| !name.starts_with("bicubic_"))
+        self.columns.iter().filter(|name| !COMMON.contains(&name.as_str()) && !name.starts_with("bicubic_"))
     }
 
-    /// The best value of a column and its step.
+    /// The best value of a column, after the step where it was first reached.
     pub fn best(&self, column: &str) -> Option<(f64, f64)> {
-        self.series(column).into_iter().max_by(|a, b| a.1.total_cmp(&b.1))
+        let sign = if LOWER_IS_BETTER.iter().any(|end| column.ends_with(end)) { -1.0 } else { 1.0 };
+        self.series(column).into_iter().reduce(|best, next| if sign * next.1 > sign * best.1 { next } else { best })
     }
 
     /// The last value of a column.
@@ -81,8 +84,41 @@ impl Record {
         Some(self.series(column).last()?.1)
     }
 
-    /// A fact of `machine.toml`.
+    /// A fact of `machine.toml`, empty where it is not told.
     pub fn fact(&self, name: &str) -> &str {
-        self.machine.get(name).map_or("", |value| value.trim_matches('"'))
+        self.machine.get(name).map_or("", String::as_str)
     }
+}
+
+/// The columns and rows of `metrics.csv`, without a last line that was cut.
+fn numbers(text: &str) -> Result<(Vec<String>, Vec<Vec<f64>>)> {
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    let mut csv = csv::ReaderBuilder::new().flexible(true).from_reader(whole.as_bytes());
+    let columns: Vec<String> = csv.headers()?.iter().map(str::to_owned).collect();
+    let mut rows = Vec::new();
+    for record in csv.records() {
+        let record = record?;
+        if record.len() == columns.len() {
+            rows.push(record.iter().map(|cell| cell.trim().parse().unwrap_or(f64::NAN)).collect());
+        }
+    }
+    Ok((columns, rows))
+}
+
+/// The files in `samples/` that are named by a step.
+fn samples(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let paths = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let step = |path: PathBuf| {
+        let known = path.extension().is_some_and(|ending| ending == "png" || ending == "txt");
+        Some((path.file_stem().filter(|_| known)?.to_str()?.parse().ok()?, path))
+    };
+    let mut samples: Vec<(u64, PathBuf)> = paths.filter_map(step).collect();
+    samples.sort();
+    samples
+}
+
+/// Control characters would break a terminal, and are no XML.
+fn printable(text: &str) -> String {
+    let kept = |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+    text.replace("\r\n", "\n").chars().map(kept).collect()
 }

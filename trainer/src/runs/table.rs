@@ -6,8 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::report::time;
-use super::{Record, RunFolder};
+use super::{Record, RunFolder, duration, score};
 
 /// All runs below a folder, the newest first. What cannot be read is named and left out.
 ///
@@ -32,12 +31,12 @@ pub fn all(root: &Path) -> Result<Vec<Record>> {
 pub fn list(records: &[Record]) -> String {
     let head = ["run", "status", "steps", "time", "best", "device", "network"].map(str::to_owned);
     let line = |record: &Record| {
-        let best = record.metrics().next().and_then(|metric| Some(format!("{metric} {:.3}", record.best(metric)?.1)));
+        let best = record.metrics().next().and_then(|metric| Some(format!("{metric} {}", score(record.best(metric)?.1))));
         [
             record.name.clone(),
             record.fact("status").to_owned(),
             record.last("step").map(|step| step.to_string()).unwrap_or_default(),
-            record.last("seconds").map(time).unwrap_or_default(),
+            record.last("seconds").map(duration).unwrap_or_default(),
             best.unwrap_or_default(),
             record.fact("device").to_owned(),
             network(record),
@@ -48,7 +47,7 @@ pub fn list(records: &[Record]) -> String {
 
 /// The network in a word or two.
 fn network(record: &Record) -> String {
-    let parts = record.config.iter().filter_map(|(key, value)| Some((key.strip_prefix("network.")?, value.trim_matches('"'))));
+    let parts = record.config.iter().filter_map(|(key, value)| Some((key.strip_prefix("network.")?, value.as_str())));
     let word = |(key, value): (&str, &str)| if key == "model" { value.to_owned() } else { format!("{key} {value}") };
     parts.map(word).collect::<Vec<_>>().join(", ")
 }
@@ -63,12 +62,12 @@ pub fn compare(records: &[Record]) -> String {
     let metrics: BTreeSet<&String> = records.iter().flat_map(Record::metrics).collect();
     for metric in metrics {
         rows.push(row(&format!("best {metric}"), &|record| {
-            record.best(metric).map(|(step, value)| format!("{value:.4} at {step}"))
+            record.best(metric).map(|(step, value)| format!("{} at {step}", score(value)))
         }));
     }
-    rows.push(row("train loss", &|record| record.last("train_loss").map(|v| format!("{v:.6}"))));
-    rows.push(row("valid loss", &|record| record.last("valid_loss").map(|v| format!("{v:.6}"))));
-    rows.push(row("time", &|record| record.last("seconds").map(time)));
+    rows.push(row("train loss", &|record| record.last("train_loss").map(score)));
+    rows.push(row("valid loss", &|record| record.last("valid_loss").map(score)));
+    rows.push(row("time", &|record| record.last("seconds").map(duration)));
     rows.push(row("device", &|record| Some(record.fact("device").to_owned())));
     let keys: BTreeSet<&String> = records.iter().flat_map(|record| record.config.keys()).collect();
     let differs = |key: &&String| records.iter().any(|record| record.config.get(*key) != records[0].config.get(*key));
