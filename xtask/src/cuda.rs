@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use etcetera::BaseStrategy;
 use serde_json::Value;
 
 use crate::command::Cmd;
+use crate::tools;
 
 /// The compiler, pinned: a driver refuses PTX that is newer than itself.
 const PACKAGES: [&str; 5] = [
@@ -44,8 +44,7 @@ pub fn build(root: &Path, capability: u32) -> Result<()> {
     let cargo = if which::which("nvcc").is_ok() {
         cargo
     } else {
-        let store = etcetera::choose_base_strategy().context("no folder for caches: HOME is not set")?.cache_dir();
-        let store = store.join("atelier").join("cuda-13.0");
+        let store = tools::store("cuda-13.0")?;
         let home = toolkit(&store)?;
         let stubs = stubs(root, &store, &home)?;
         cargo.env("CUDA_HOME", &home).path(&[home.join("bin")]).env("RUSTFLAGS", format!("-L native={}", stubs.display()))

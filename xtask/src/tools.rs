@@ -38,8 +38,7 @@ impl Tools {
     /// # Errors
     /// When one that is needed cannot be installed; the message says how to get it.
     pub fn for_the_page(root: &Path) -> Result<Self> {
-        let cache = etcetera::choose_base_strategy().context("no folder for caches: HOME is not set")?.cache_dir();
-        let store = cache.join("atelier").join("tools");
+        let store = store("tools")?;
         std::fs::create_dir_all(&store).with_context(|| format!("cannot make {}", store.display()))?;
         let modules = store.join("node_modules").join(".bin");
         let tools = Self { folders: vec![store.join("bin"), modules] };
@@ -95,6 +94,15 @@ impl Tools {
         }
         Ok(())
     }
+}
+
+/// A folder of that name in the user's cache, where what every clone needs is kept.
+///
+/// # Errors
+/// When there is no home folder.
+pub fn store(name: &str) -> Result<PathBuf> {
+    let cache = etcetera::choose_base_strategy().context("no folder for caches: HOME is not set")?.cache_dir();
+    Ok(cache.join("atelier").join(name))
 }
 
 /// The version of a package in the workspace's lock file.

@@ -53,6 +53,10 @@ impl Callback for NanGuard {
     }
 
     fn before_step(&mut self, run: &mut Run) -> Result<Flow> {
+        // One transfer from the device for all; only when something is wrong is each looked at.
+        if clip(&mut run.gradients, f64::INFINITY)?.is_finite() {
+            return Ok(Flow::Go);
+        }
         for (name, gradient) in &run.gradients {
             if !sum(gradient)?.is_finite() {
                 bail!("step {}: the gradient of `{name}` is not finite (loss {}); {}", run.step, run.loss, advice(run));
