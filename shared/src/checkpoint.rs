@@ -10,7 +10,7 @@ use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::models::SuperresConfig;
+use crate::models::ImageConfig;
 use crate::{Error, Result};
 
 /// The key of the metadata in the file.
@@ -29,7 +29,7 @@ pub enum Precision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The network and its size.
-    pub config: SuperresConfig,
+    pub config: ImageConfig,
     /// Where the weights come from: data, steps, program. One line a fact.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
@@ -126,7 +126,7 @@ impl Checkpoint {
     }
 
     /// The network and its size.
-    pub fn config(&self) -> &SuperresConfig {
+    pub fn config(&self) -> &ImageConfig {
         &self.metadata.config
     }
 

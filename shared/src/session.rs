@@ -4,7 +4,7 @@ use candle_core::Device;
 
 use crate::checkpoint::Checkpoint;
 use crate::engine::candle;
-use crate::models::{Superres, SuperresConfig};
+use crate::models::{ImageConfig, ImageNetwork};
 use crate::{Error, Result, Scope};
 
 #[cfg(feature = "webgpu")]
@@ -24,12 +24,12 @@ pub enum Engine {
 
 /// A super-resolution network on an engine.
 pub struct Session {
-    config: SuperresConfig,
+    config: ImageConfig,
     network: Network,
 }
 
 enum Network {
-    Candle(Superres<candle_core::Tensor>, Device),
+    Candle(ImageNetwork<candle_core::Tensor>, Device),
     #[cfg(feature = "webgpu")]
     WebGpu(Box<Recorded>),
 }
@@ -37,7 +37,7 @@ enum Network {
 /// A network whose calls are recorded, and the plans made so far.
 #[cfg(feature = "webgpu")]
 struct Recorded {
-    model: Superres<GpuTensor>,
+    model: ImageNetwork<GpuTensor>,
     context: Arc<Context>,
     plans: RefCell<VecDeque<([usize; 2], Rc<Plan>)>>,
 }
@@ -56,12 +56,12 @@ impl Session {
         let network = match engine {
             Engine::Candle(device) => {
                 let source = candle::Constants { checkpoint, device: &device };
-                Network::Candle(Superres::new(&config, &Scope::root(&source))?, device)
+                Network::Candle(ImageNetwork::new(&config, &Scope::root(&source))?, device)
             }
             #[cfg(feature = "webgpu")]
             Engine::WebGpu(context) => {
                 let source = Constants { checkpoint, context: &context };
-                let model = Superres::new(&config, &Scope::root(&source))?;
+                let model = ImageNetwork::new(&config, &Scope::root(&source))?;
                 Network::WebGpu(Box::new(Recorded { model, context, plans: RefCell::default() }))
             }
         };
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// The network and its size.
-    pub fn config(&self) -> &SuperresConfig {
+    pub fn config(&self) -> &ImageConfig {
         &self.config
     }
 

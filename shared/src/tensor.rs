@@ -2,6 +2,31 @@
 
 use crate::{Error, Result};
 
+/// What a convolution finds beyond the border of its input, and how far it reaches there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Padding {
+    /// So many pixels of zeros on every side.
+    Zeros(usize),
+    /// So many pixels on every side, mirrored at the outermost pixel, which is not repeated. Less than height and width.
+    Reflect(usize),
+}
+
+impl Padding {
+    /// Pixels on every side.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Zeros(size) | Self::Reflect(size) => size,
+        }
+    }
+}
+
+impl From<usize> for Padding {
+    /// Zeros.
+    fn from(size: usize) -> Self {
+        Self::Zeros(size)
+    }
+}
+
 /// An immutable f32 tensor in NCHW order, on some engine.
 ///
 /// Engines implement it by computing at once (candle) or by recording what is to be computed (WebGPU). A model is generic over
@@ -11,11 +36,16 @@ pub trait Tensor: Clone {
     /// The dimensions, outermost first.
     fn dims(&self) -> &[usize];
 
-    /// Cross-correlation with zero padding, as in every deep-learning framework.
+    /// Cross-correlation, as in every deep-learning framework; a number for `padding` means zeros.
     ///
     /// `self` is `[N, C, H, W]`, `weight` `[O, C, K, K]`, `bias` `[O]`; the result is
     /// `[N, O, (H + 2 * padding - K) / stride + 1, (W + 2 * padding - K) / stride + 1]`.
-    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: usize) -> Result<Self>;
+    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: impl Into<Padding>) -> Result<Self>;
+
+    /// Every channel of every picture to mean 0 and variance 1, then scaled and shifted (Ulyanov et al. 2016, arXiv:1607.08022):
+    /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` over `[N, C, H, W]`, with `weight` and `bias` `[C]` and the
+    /// variance divided by `H * W`.
+    fn instance_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self>;
 
     /// `max(x, 0)`.
     fn relu(&self) -> Result<Self>;
@@ -59,9 +89,9 @@ pub fn dims4(op: &'static str, dims: &[usize]) -> Result<[usize; 4]> {
 
 /// Shape rules, shared by the engines so that all of them refuse the same things in the same words.
 pub(crate) mod rules {
-    use super::{Error, Result, dims4};
+    use super::{Error, Padding, Result, dims4};
 
-    pub fn conv2d(x: &[usize], w: &[usize], bias: Option<&[usize]>, stride: usize, padding: usize) -> Result<[usize; 4]> {
+    pub fn conv2d(x: &[usize], w: &[usize], bias: Option<&[usize]>, stride: usize, padding: Padding) -> Result<[usize; 4]> {
         const OP: &str = "conv2d";
         let [n, c, h, wd] = dims4(OP, x)?;
         let [o, wc, kh, kw] = dims4(OP, w)?;
@@ -76,11 +106,29 @@ pub(crate) mod rules {
         {
             return Err(Error::shape(OP, format!("bias {b:?} does not fit weight {w:?}")));
         }
+        if let Padding::Reflect(size) = padding
+            && size >= h.min(wd)
+        {
+            return Err(Error::shape(OP, format!("{size} pixels cannot be reflected in the input {x:?}")));
+        }
+        let padding = padding.size();
         let out = |size: usize| (size + 2 * padding).checked_sub(kh).map(|d| d / stride + 1);
         match (out(h), out(wd)) {
             (Some(oh), Some(ow)) if n * c * h * wd > 0 => Ok([n, o, oh, ow]),
             _ => Err(Error::shape(OP, format!("input {x:?} with padding {padding} is smaller than the kernel of {w:?}"))),
         }
+    }
+
+    pub fn instance_norm(x: &[usize], weight: &[usize], bias: &[usize], epsilon: f32) -> Result<[usize; 4]> {
+        const OP: &str = "instance_norm";
+        let dims @ [_, c, h, w] = dims4(OP, x)?;
+        if weight != [c] || bias != [c] {
+            return Err(Error::shape(OP, format!("weight {weight:?} and bias {bias:?} do not fit input {x:?}")));
+        }
+        if h * w == 0 || !(epsilon.is_finite() && epsilon > 0.0) {
+            return Err(Error::shape(OP, format!("input {x:?} must not be empty, epsilon {epsilon} must be above 0")));
+        }
+        Ok(dims)
     }
 
     pub fn same(op: &'static str, a: &[usize], b: &[usize]) -> Result<()> {

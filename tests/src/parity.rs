@@ -13,7 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use shared::checkpoint::{Checkpoint, Dense, Metadata};
 use shared::engine::candle;
 use shared::engine::webgpu::{Constants, Context, GpuTensor, Plan};
-use shared::models::{RlfnConfig, SrResnetConfig, Superres, SuperresConfig};
+use shared::models::{ImageConfig, ImageNetwork, PlainConfig, RlfnConfig, SrResnetConfig, TransformNetConfig};
+use shared::tensor::Padding;
 use shared::{Init, Result, Scope, Source, Tensor};
 
 type Cpu = candle_core::Tensor;
@@ -148,7 +149,7 @@ pub mod operations {
     use super::*;
 
     /// A convolution; `outputs`, `kernel`, `stride`, `padding`, `bias`.
-    pub struct Conv(pub usize, pub usize, pub usize, pub usize, pub bool);
+    pub struct Conv(pub usize, pub usize, pub usize, pub Padding, pub bool);
 
     impl Compute for Conv {
         fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T> {
@@ -214,6 +215,14 @@ pub mod operations {
         Twice |x, _c| x.add(x)?.mul(x);
         /// Dead ends are recorded, not computed.
         Dead |x, _c| { x.sigmoid()?.mul(x)?; x.relu() };
+        /// Followed by an activation and a skip, which join it.
+        InstanceNorm |x, c| {
+            let channels = [x.dims()[1]];
+            let scope = c.sub("norm");
+            let (weight, bias) = (scope.get("weight", &channels, Init::Const(0.0))?, scope.get("bias", &channels, Init::Const(0.0))?);
+            // Far from zero: the variance must not be the difference of two large sums.
+            x.affine(0.5, 40.0)?.instance_norm(&weight, &bias, 1e-2)?.relu()?.add(x)
+        };
         /// Joins parts that end inside a block of channels.
         Cat |x, c| T::cat_channels(&[x, &other(x, c)?, &x.relu()?, x]);
         /// One part.
@@ -277,10 +286,12 @@ pub mod operations {
                 [(1, 1, 0), (3, 1, 1), (3, 1, 0), (3, 2, 1), (5, 1, 2), (5, 3, 0), (7, 2, 3), (2, 2, 0), (4, 1, 3), (3, 1, 5)]
             {
                 for (n, height, width) in [(1, 7, 8), (2, 9, 17)] {
-                    let case = Conv(outputs, kernel, stride, padding, outputs % 2 == 1);
                     let dims = [n, channels, height, width];
-                    let name = format!("conv2d {dims:?} to {outputs}, {kernel}x{kernel} stride {stride} padding {padding}");
-                    report.add(&name, check(context, &dims, OPERATION, &case).await);
+                    for padding in [Padding::Zeros(padding), Padding::Reflect(padding)] {
+                        let case = Conv(outputs, kernel, stride, padding, outputs % 2 == 1);
+                        let name = format!("conv2d {dims:?} to {outputs}, {kernel}x{kernel} stride {stride}, {padding:?}");
+                        report.add(&name, check(context, &dims, OPERATION, &case).await);
+                    }
                 }
             }
         }
@@ -301,13 +312,19 @@ pub async fn operations(context: &Arc<Context>) -> Report {
     report
 }
 
-/// Both networks at every scale, as a checkpoint on both engines.
+/// Every network, at every scale where it has one, as a checkpoint on both engines.
 pub async fn models(context: &Arc<Context>) -> Report {
     let mut report = Report::default();
+    let style = ImageConfig::TransformNet(TransformNetConfig { channels: 5, blocks: 1 });
+    for (height, width) in [(8, 12), (16, 32)] {
+        let name = format!("{style:?} on {height}x{width}");
+        report.add(&name, model(context, style, [1, 3, height, width]).await.map_err(|e| e.to_string()).flatten());
+    }
     for scale in 2..=4 {
-        let rlfn = SuperresConfig::Rlfn(RlfnConfig { scale, channels: 13, blocks: 2 });
-        let sr_resnet = SuperresConfig::SrResnet(SrResnetConfig { scale, channels: 16, blocks: 2 });
-        for config in [rlfn, sr_resnet] {
+        let rlfn = ImageConfig::Rlfn(RlfnConfig { scale, channels: 13, blocks: 2 });
+        let sr_resnet = ImageConfig::SrResnet(SrResnetConfig { scale, channels: 16, blocks: 2 });
+        let plain = ImageConfig::Plain(PlainConfig { scale, channels: 16, blocks: 2 });
+        for config in [rlfn, sr_resnet, plain] {
             for (height, width) in [(1, 1), (7, 5), (17, 33)] {
                 let name = format!("{config:?} on {height}x{width}");
                 report.add(&name, model(context, config, [1, 3, height, width]).await.map_err(|e| e.to_string()).flatten());
@@ -328,9 +345,9 @@ impl Source<Cpu> for Recorder {
     }
 }
 
-async fn model(context: &Arc<Context>, config: SuperresConfig, dims: [usize; 4]) -> Result<Result<(), String>> {
+async fn model(context: &Arc<Context>, config: ImageConfig, dims: [usize; 4]) -> Result<Result<(), String>> {
     let recorder = Recorder::default();
-    let network = Superres::<Cpu>::new(&config, &Scope::root(&recorder))?;
+    let network = ImageNetwork::<Cpu>::new(&config, &Scope::root(&recorder))?;
     let input = values(2, dims.iter().product());
     let wanted = network.forward(&Cpu::from_slice(&input, &dims, &candle_core::Device::Cpu)?)?;
     let out = wanted.dims().to_vec();
@@ -339,7 +356,7 @@ async fn model(context: &Arc<Context>, config: SuperresConfig, dims: [usize; 4])
     let metadata = Metadata { config, provenance: BTreeMap::new(), metrics: BTreeMap::new() };
     let checkpoint = Checkpoint { metadata, tensors: recorder.0.into_inner() };
     let source = Constants { checkpoint: &checkpoint, context };
-    let network = Superres::<GpuTensor>::new(&config, &Scope::root(&source))?;
+    let network = ImageNetwork::<GpuTensor>::new(&config, &Scope::root(&source))?;
     let x = GpuTensor::input(dims);
     let plan = Plan::new(context, &x, &network.forward(&x)?)?;
     Ok(compare(&plan.run(&input).await?, &wanted, &out, MODEL))

@@ -9,7 +9,7 @@ use image::{DynamicImage, ImageBuffer, ImageFormat, Rgba};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shared::checkpoint::{Checkpoint, Dense, Metadata};
-use shared::models::{RlfnConfig, SrResnetConfig, Superres, SuperresConfig};
+use shared::models::{ImageConfig, ImageNetwork, PlainConfig, RlfnConfig, SrResnetConfig};
 use shared::picture::Picture;
 use shared::{Init, Result, Scope, Source};
 
@@ -36,25 +36,29 @@ impl Source<Tensor> for Random {
 }
 
 /// An untrained network of this configuration.
-pub fn checkpoint(config: SuperresConfig, seed: u64) -> Checkpoint {
+pub fn checkpoint(config: ImageConfig, seed: u64) -> Checkpoint {
     let source = Random { rng: ChaCha8Rng::seed_from_u64(seed).into(), tensors: RefCell::default() };
-    Superres::<Tensor>::new(&config, &Scope::root(&source)).expect("a random network");
+    ImageNetwork::<Tensor>::new(&config, &Scope::root(&source)).expect("a random network");
     let metadata = Metadata { config, provenance: BTreeMap::new(), metrics: BTreeMap::new() };
     Checkpoint { metadata, tensors: source.tensors.into_inner() }
 }
 
-/// A small one of every network at every scale.
-pub fn configs() -> Vec<SuperresConfig> {
-    let both = |scale| {
-        let rlfn = SuperresConfig::Rlfn(RlfnConfig { scale, channels: 6, blocks: 1 });
-        [rlfn, SuperresConfig::SrResnet(SrResnetConfig { scale, channels: 6, blocks: 1 })]
+/// A small one of every network that enlarges, at every scale.
+pub fn configs() -> Vec<ImageConfig> {
+    let all = |scale| {
+        let (channels, blocks) = (6, 1);
+        [
+            ImageConfig::Rlfn(RlfnConfig { scale, channels, blocks }),
+            ImageConfig::SrResnet(SrResnetConfig { scale, channels, blocks }),
+            ImageConfig::Plain(PlainConfig { scale, channels, blocks }),
+        ]
     };
-    (2..=4).flat_map(both).collect()
+    (2..=4).flat_map(all).collect()
 }
 
 /// The smallest network: for tests of what surrounds it.
 pub fn tiny() -> Checkpoint {
-    checkpoint(SuperresConfig::Rlfn(RlfnConfig { scale: 2, channels: 2, blocks: 1 }), 1)
+    checkpoint(ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 2, blocks: 1 }), 1)
 }
 
 /// What a picture has.

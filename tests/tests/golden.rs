@@ -7,7 +7,7 @@ use candle_core::Device;
 use pollster::block_on;
 use shared::Scope;
 use shared::checkpoint::{Dense, Precision};
-use shared::models::{RlfnConfig, SrResnetConfig, Superres, SuperresConfig};
+use shared::models::{ImageConfig, ImageNetwork, RlfnConfig, SrResnetConfig};
 use shared::picture::Region;
 use shared::session::{Engine, Session};
 use tests::golden;
@@ -29,15 +29,15 @@ fn candle_gives_what_the_trainer_wrote() {
 #[ignore = "writes tests/golden anew"]
 fn regenerate() {
     let configs = [
-        SuperresConfig::Rlfn(RlfnConfig { scale: 2, channels: 4, blocks: 2 }),
-        SuperresConfig::SrResnet(SrResnetConfig { scale: 4, channels: 4, blocks: 2 }),
+        ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 4, blocks: 2 }),
+        ImageConfig::SrResnet(SrResnetConfig { scale: 4, channels: 4, blocks: 2 }),
     ];
     for (config, (name, _)) in configs.into_iter().zip(golden::FILES) {
         let pictures = dead_leaves::pictures(4, 96, 11);
         let pairs = Pairs::new(pictures.clone(), config.scale(), 12, 1).unwrap();
         let task = Enlarging::new(config, pairs, &pictures[..1], 4, vec![12]);
         let variables = Variables::new(&Device::Cpu, 1);
-        Superres::new(&config, &Scope::root(&variables)).unwrap();
+        ImageNetwork::new(&config, &Scope::root(&variables)).unwrap();
         let mut run = Run::new(variables.all(), OptimizerConfig::default().build(), Device::Cpu, Length::Steps(300));
         run.provenance.insert("data".to_owned(), "dead leaves, made up".to_owned());
         let callbacks: Vec<Box<dyn Callback>> = vec![

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shared::Tensor;
+use shared::tensor::Padding;
 
 type Outcome = shared::Result<Candle>;
 
@@ -130,6 +131,22 @@ fn convolutions() {
     }
 }
 
+#[test]
+fn reflected_convolutions() {
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1)] {
+        let padding = Padding::Reflect(kernel / 2);
+        let name = format!("conv2d {kernel}x{kernel} stride {stride} {padding:?}");
+        check(&name, &[&[2, 2, 5, 6], &[3, 2, kernel, kernel], &[3]], |x| {
+            Tensor::conv2d(&x[0], &x[1], Some(&x[2]), stride, padding)
+        });
+    }
+}
+
+#[test]
+fn instance_norms() {
+    check("instance_norm", &[SHAPE, &[3], &[3]], |x| x[0].instance_norm(&x[1], &x[2], 1e-3));
+}
+
 /// A convolution: sizes, and what it does with them.
 #[derive(Debug, Clone, Copy)]
 struct Conv {
@@ -140,7 +157,7 @@ struct Conv {
     width: usize,
     kernel: usize,
     stride: usize,
-    padding: usize,
+    padding: Padding,
 }
 
 impl Conv {
@@ -149,30 +166,43 @@ impl Conv {
         let Self { batch, inputs, outputs, height, width, kernel, stride, padding } = self;
         let dims: [&[usize]; 3] = [&[batch, inputs, height, width], &[outputs, inputs, kernel, kernel], &[outputs]];
         let f = move |x: &[Candle]| Tensor::conv2d(&x[0], &x[1], Some(&x[2]), stride, padding);
-        let both = [DType::F32, DType::F64].map(|dtype| {
-            let mut rng = ChaCha8Rng::seed_from_u64(11);
-            // From f32 values, so that both see the same numbers.
-            let inputs = dims.map(|d| {
-                let narrow = random(&mut rng, d, DType::F32);
-                Var::from_tensor(&narrow.to_dtype(dtype).unwrap()).unwrap()
-            });
-            let tensors: Vec<Candle> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
-            let mut all = vec![values(&f(&tensors).unwrap())];
-            // The random weights of `scalar` differ in rounding only.
-            all.extend(gradients(&f, &inputs));
-            all
+        matches_f64(&format!("{self:?}"), dims, &f);
+    }
+}
+
+/// The result and the gradients of `f` in f32 (our own operation where there is one) against those in f64 (candle's).
+fn matches_f64(name: &str, dims: [&[usize]; 3], f: &dyn Fn(&[Candle]) -> Outcome) {
+    let [narrow, wide] = [DType::F32, DType::F64].map(|dtype| {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        // From f32 values, so that both see the same numbers.
+        let inputs = dims.map(|d| {
+            let narrow = random(&mut rng, d, DType::F32);
+            Var::from_tensor(&narrow.to_dtype(dtype).unwrap()).unwrap()
         });
-        let [narrow, wide] = both;
-        for (what, (got, wanted)) in
-            ["result", "input gradient", "weight gradient", "bias gradient"].iter().zip(narrow.iter().zip(&wide))
-        {
-            assert_eq!(got.len(), wanted.len());
-            let scale = wanted.iter().fold(1.0f64, |m, v| m.max(v.abs()));
-            for (e, (got, wanted)) in got.iter().zip(wanted).enumerate() {
-                let off = (got - wanted).abs();
-                assert!(off <= 1e-5 * scale, "{self:?}: {what}, element {e}: {got} instead of {wanted}");
-            }
+        let tensors: Vec<Candle> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
+        let mut all = vec![values(&f(&tensors).unwrap())];
+        // The random weights of `scalar` differ in rounding only.
+        all.extend(gradients(f, &inputs));
+        all
+    });
+    let parts = ["result", "input gradient", "weight gradient", "bias gradient"];
+    for (what, (got, wanted)) in parts.iter().zip(narrow.iter().zip(&wide)) {
+        assert_eq!(got.len(), wanted.len());
+        let scale = wanted.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+        for (e, (got, wanted)) in got.iter().zip(wanted).enumerate() {
+            let off = (got - wanted).abs();
+            assert!(off <= 1e-5 * scale, "{name}: {what}, element {e}: {got} instead of {wanted}");
         }
+    }
+}
+
+/// Ours in f32: a plane that fills no vector, and one of several runs with a mean that is large against its deviation.
+#[test]
+fn our_instance_norm_matches_candle_in_f64() {
+    for dims in [[2, 3, 3, 5], [1, 2, 70, 90]] {
+        matches_f64("instance_norm", [&dims, &dims[1..2], &dims[1..2]], &|x| {
+            Tensor::affine(&x[0], 1.0, 30.0)?.instance_norm(&x[1], &x[2], 1e-5)
+        });
     }
 }
 
@@ -185,7 +215,7 @@ fn our_convolution_matches_candle_in_f64() {
                 // Every count of outputs comes up with every kernel.
                 let outputs = CHANNELS[(i + kernel + batch) % CHANNELS.len()];
                 for (height, width) in [(5, 5), (7, 18), (9, 33)] {
-                    Conv { batch, inputs, outputs, height, width, kernel, stride: 1, padding }.check();
+                    Conv { batch, inputs, outputs, height, width, kernel, stride: 1, padding: padding.into() }.check();
                 }
             }
         }
@@ -198,9 +228,11 @@ proptest! {
     fn convolutions_of_any_size_match_candle_in_f64(
         (batch, inputs, outputs) in (1usize..4, 1usize..20, 1usize..20),
         (height, width) in (1usize..24, 1usize..24),
-        (kernel, stride, padding) in (1usize..6, 1usize..4, 0usize..4),
+        (kernel, stride, padding, reflect) in (1usize..6, 1usize..4, 0usize..4, any::<bool>()),
     ) {
         prop_assume!(height + 2 * padding >= kernel && width + 2 * padding >= kernel);
+        prop_assume!(!reflect || padding < height.min(width));
+        let padding = if reflect { Padding::Reflect(padding) } else { Padding::Zeros(padding) };
         Conv { batch, inputs, outputs, height, width, kernel, stride, padding }.check();
     }
 }

@@ -77,7 +77,7 @@ fn every_model_loads_and_fits() {
 
         // It is trained: a grey plane stays one, which a network of random weights does not do.
         let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu)).expect(name);
-        let side = 4 * session.config().receptive_field();
+        let side = 4 * session.config().receptive_field().expect(name);
         let output = block_on(session.forward(&vec![0.5; 3 * side * side], side, side)).expect(name);
         let width = side * session.config().scale();
         assert_eq!(output.len(), 3 * width * width, "{name}");

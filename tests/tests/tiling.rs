@@ -3,16 +3,16 @@
 
 use candle_core::Device;
 use pollster::block_on;
-use shared::models::SuperresConfig;
+use shared::models::ImageConfig;
 use shared::picture::Picture;
 use shared::pipeline::Enlargement;
 use shared::session::{Engine, Session};
 use tests::random::{self, Kind};
 
-fn session(config: SuperresConfig) -> Session {
+fn session(config: ImageConfig) -> Session {
     let mut checkpoint = random::checkpoint(config, 7);
     // Results around the middle of 0..1: what is clamped would hide differences.
-    if matches!(config, SuperresConfig::SrResnet(_)) {
+    if matches!(config, ImageConfig::SrResnet(_)) {
         checkpoint.tensors.get_mut("tail.weight").unwrap().values.iter_mut().for_each(|w| *w *= 0.2);
         checkpoint.tensors.get_mut("tail.bias").unwrap().values.iter_mut().for_each(|b| *b += 0.5);
     } else {
@@ -101,7 +101,7 @@ fn the_receptive_field_is_what_the_configuration_says() {
         let width = side * scale;
         let reach = |i: usize| (i % width / scale).abs_diff(middle).max((i / width % width / scale).abs_diff(middle));
         let farthest = (0..after.len()).filter(|&i| after[i] != before[i]).map(reach).max().unwrap();
-        let field = config.receptive_field();
+        let field = config.receptive_field().unwrap();
         // Rounding up may make the halo one pixel larger than it need be.
         assert!(farthest <= field && farthest + 1 >= field, "{config:?}: a pixel reaches {farthest}, the field is {field}");
     }

@@ -1,10 +1,12 @@
+use crate::tensor::Padding;
 use crate::{Init, Result, Scope, Tensor};
 
-/// A convolution of stride 1 with bias, padded with zeros so that the size stays.
+/// A convolution with bias; of stride 1 and padded with zeros so that the size stays, unless told otherwise.
 pub struct Conv2d<T> {
     weight: T,
     bias: T,
-    padding: usize,
+    stride: usize,
+    padding: Padding,
 }
 
 impl<T: Tensor> Conv2d<T> {
@@ -13,12 +15,23 @@ impl<T: Tensor> Conv2d<T> {
         Ok(Self {
             weight: scope.get("weight", &[outputs, inputs, kernel, kernel], init)?,
             bias: scope.get("bias", &[outputs], Init::Const(0.0))?,
-            padding: kernel / 2,
+            stride: 1,
+            padding: Padding::Zeros(kernel / 2),
         })
     }
 
-    /// `[N, inputs, H, W]` to `[N, outputs, H, W]`.
+    /// With windows `stride` pixels apart.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// With another border.
+    pub fn padding(self, padding: Padding) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// `[N, inputs, H, W]` to `[N, outputs, H / stride, W / stride]`, rounded up, with the padding of [`Conv2d::new`].
     pub fn forward(&self, x: &T) -> Result<T> {
-        x.conv2d(&self.weight, Some(&self.bias), 1, self.padding)
+        x.conv2d(&self.weight, Some(&self.bias), self.stride, self.padding)
     }
 }

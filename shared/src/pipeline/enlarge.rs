@@ -24,11 +24,14 @@ impl<'a> Enlargement<'a> {
     /// included. A `tile` that the halo would fill is enlarged so that it keeps as much again.
     ///
     /// # Errors
-    /// [`Error::Picture`] when there is no memory for the result.
+    /// [`Error::Picture`] when there is no memory for the result; [`Error::Shape`] when the network has no receptive field, as
+    /// those with an instance norm.
     pub fn new(session: &'a Session, picture: &'a Picture, tile: usize) -> Result<Self> {
         let scale = session.config().scale();
+        let field = session.config().receptive_field();
+        let field = field.ok_or_else(|| Error::shape("enlarge", "this network sees the whole picture, so tiles would show"))?;
         // imresize reads two pixels around.
-        let halo = session.config().receptive_field().max(2);
+        let halo = field.max(2);
         let tile = tile.max(4 * halo);
         let (width, height) = (picture.width(), picture.height());
         let size = width.checked_mul(scale).zip(height.checked_mul(scale));

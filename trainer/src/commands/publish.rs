@@ -101,7 +101,7 @@ impl Superres {
         let mut catalogue = catalogue::read(&list)?;
         // The list comes last: until then the page goes on with what it had.
         write_atomically(&at(&model.file), &bytes)?;
-        write_atomically(&at(&model.card), card(&model, &checkpoint, &tests).as_bytes())?;
+        write_atomically(&at(&model.card), card(&model, &checkpoint, &tests)?.as_bytes())?;
         info!("{}: {} bytes", at(&model.file).display(), model.bytes);
         catalogue.put(model);
         write_atomically(&list, catalogue.to_json()?.as_bytes())

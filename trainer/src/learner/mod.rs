@@ -16,7 +16,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use shared::checkpoint::Checkpoint;
-use shared::models::SuperresConfig;
+use shared::models::ImageConfig;
 use shared::{Init, Scope, Source};
 
 pub use callback::{Callback, Flow};
@@ -33,7 +33,7 @@ pub trait Task: Sync {
     type Batch: Send;
 
     /// The network's configuration, for checkpoints.
-    fn config(&self) -> SuperresConfig;
+    fn config(&self) -> ImageConfig;
 
     /// Builds the network.
     ///

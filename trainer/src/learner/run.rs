@@ -4,7 +4,7 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use shared::checkpoint::{Checkpoint, Metadata};
-use shared::models::SuperresConfig;
+use shared::models::ImageConfig;
 use shared::picture::Picture;
 
 use crate::optimizer::Optimizer;
@@ -191,7 +191,7 @@ impl Run {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn weights(&self, config: SuperresConfig) -> shared::Result<Checkpoint> {
+    pub fn weights(&self, config: ImageConfig) -> shared::Result<Checkpoint> {
         let tensor = |(name, var)| (name, self.kept.get(&format!("average.{name}")).unwrap_or(Var::as_tensor(var)));
         let tensors = to_dense(self.parameters.iter().map(tensor))?;
         let mut provenance = self.provenance.clone();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use shared::checkpoint::{Checkpoint, Metadata, Precision};
-use shared::models::SuperresConfig;
+use shared::models::ImageConfig;
 
 use crate::learner::Run;
 use crate::variables::to_dense;
@@ -136,7 +136,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// When the file cannot be written; the one before stays.
-    pub fn save(&self, config: SuperresConfig, run: &Run) -> Result<()> {
+    pub fn save(&self, config: ImageConfig, run: &Run) -> Result<()> {
         let optimizer = run.optimizer.state();
         let weights = run.parameters.iter().map(|(name, var)| (format!("{WEIGHT}{name}"), var.as_tensor()));
         let prefixed = |prefix: &'static str| move |(name, tensor)| (format!("{prefix}{name}"), tensor);
@@ -165,7 +165,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// When the file is broken or of another network.
-    pub fn restore(&self, config: SuperresConfig, run: &mut Run) -> Result<()> {
+    pub fn restore(&self, config: ImageConfig, run: &mut Run) -> Result<()> {
         let path = self.last();
         if !path.exists() {
             return Ok(());

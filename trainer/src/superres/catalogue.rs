@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use shared::catalogue::{Catalogue, Model};
 use shared::checkpoint::Checkpoint;
-use shared::models::SuperresConfig;
+use shared::models::ImageConfig;
 
 use super::evaluate::Scores;
 
@@ -29,17 +29,21 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// The model card, in Markdown.
-pub fn card(model: &Model, checkpoint: &Checkpoint, tests: &[(String, Scores)]) -> String {
+///
+/// # Errors
+/// When the network is not one for super-resolution.
+pub fn card(model: &Model, checkpoint: &Checkpoint, tests: &[(String, Scores)]) -> Result<String> {
     let Model { name, scale, quality, parameters, bytes, file, .. } = model;
     let network = match checkpoint.config() {
-        SuperresConfig::Rlfn(c) => format!(
+        ImageConfig::Rlfn(c) => format!(
             "RLFN (Kong et al. 2022, arXiv:2205.07514) without its attention: {} blocks of three 3x3 convolutions, {} channels, \
              pixel shuffle",
             c.blocks, c.channels
         ),
-        SuperresConfig::SrResnet(c) => {
+        ImageConfig::SrResnet(c) => {
             format!("EDSR's residual network (Lim et al. 2017, arXiv:1707.02921): {} blocks, {} channels", c.blocks, c.channels)
         }
+        other => bail!("{name}: {other:?} is not a network for super-resolution"),
     };
     let made_for = if quality == "fast" { "a CPU" } else { "a GPU" };
     let mut text = format!(
@@ -51,7 +55,7 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, tests: &[(String, Scores)]) 
          - Receptive field: {} small pixels to each side, so tiles with that halo give exactly the untiled result\n\
          - Input and output: RGB in 0..1, any size\n\n\
          ## Training\n\n",
-        checkpoint.config().receptive_field(),
+        checkpoint.config().receptive_field().unwrap_or_default(),
     );
     for (fact, value) in &checkpoint.metadata.provenance {
         // Writing to a String cannot fail.
@@ -75,5 +79,5 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, tests: &[(String, Scores)]) 
          for fidelity (L1), so it draws no detail that it cannot infer: fine texture stays soft. Do not use it where invented \
          detail could mislead, as in medicine or evidence.\n",
     );
-    text
+    Ok(text)
 }

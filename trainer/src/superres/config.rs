@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use shared::Scope;
 use shared::checkpoint::Checkpoint;
-use shared::models::{Superres, SuperresConfig};
+use shared::models::{ImageConfig, ImageNetwork};
 use shared::picture::Picture;
 use tracing::info;
 
@@ -92,7 +92,7 @@ pub struct Config {
     /// When the run ends.
     pub length: Length,
     /// The network.
-    pub network: SuperresConfig,
+    pub network: ImageConfig,
     /// What changes the weights.
     pub optimizer: OptimizerConfig,
     /// Learning rate and momentum over the run.
@@ -148,7 +148,7 @@ impl Config {
         let pairs = Pairs::new(pictures, self.network.scale(), largest, self.seed)?;
 
         let variables = Variables::new(&device, self.seed);
-        Superres::new(&self.network, &Scope::root(&variables))?;
+        ImageNetwork::new(&self.network, &Scope::root(&variables))?;
         if let Some(from) = &self.from {
             let loaded = variables.load(&Checkpoint::read(from)?.tensors)?;
             if loaded == 0 {

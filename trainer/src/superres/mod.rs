@@ -6,7 +6,7 @@ pub mod evaluate;
 pub mod task;
 
 use clap::ValueEnum;
-use shared::models::{RlfnConfig, SrResnetConfig, SuperresConfig};
+use shared::models::{ImageConfig, RlfnConfig, SrResnetConfig};
 
 /// The sizes that the page offers, and the lesson's network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,14 +21,13 @@ pub enum Size {
 
 impl Size {
     /// The network of this size; `channels` and `blocks` override its own.
-    pub fn config(self, scale: usize, channels: Option<usize>, blocks: Option<usize>) -> SuperresConfig {
-        let rlfn =
-            |c, b| SuperresConfig::Rlfn(RlfnConfig { scale, channels: channels.unwrap_or(c), blocks: blocks.unwrap_or(b) });
+    pub fn config(self, scale: usize, channels: Option<usize>, blocks: Option<usize>) -> ImageConfig {
+        let rlfn = |c, b| ImageConfig::Rlfn(RlfnConfig { scale, channels: channels.unwrap_or(c), blocks: blocks.unwrap_or(b) });
         match self {
             Self::Fast => rlfn(24, 3),
             Self::Quality => rlfn(48, 4),
             Self::Lesson => {
-                SuperresConfig::SrResnet(SrResnetConfig { scale, channels: channels.unwrap_or(64), blocks: blocks.unwrap_or(8) })
+                ImageConfig::SrResnet(SrResnetConfig { scale, channels: channels.unwrap_or(64), blocks: blocks.unwrap_or(8) })
             }
         }
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use shared::Scope;
 use shared::checkpoint::Checkpoint;
-use shared::models::{Superres, SuperresConfig};
+use shared::models::{ImageConfig, ImageNetwork};
 use shared::picture::{Picture, Region};
 use shared::session::{Engine, Session};
 
@@ -17,7 +17,7 @@ const VALIDATION_SIDE: usize = 320;
 
 /// Learns to undo `imresize`, by L1.
 pub struct Enlarging {
-    config: SuperresConfig,
+    config: ImageConfig,
     pairs: Pairs,
     validation: Vec<Picture>,
     batch: usize,
@@ -27,7 +27,7 @@ pub struct Enlarging {
 impl Enlarging {
     /// `sizes` are the sides of small patches, in pixels, each for an equal part of the run (progressive resizing). `batch` is
     /// the number of pairs at the largest of them; smaller patches come in larger batches of as many pixels.
-    pub fn new(config: SuperresConfig, pairs: Pairs, validation: &[Picture], batch: usize, sizes: Vec<usize>) -> Self {
+    pub fn new(config: ImageConfig, pairs: Pairs, validation: &[Picture], batch: usize, sizes: Vec<usize>) -> Self {
         Self { config, pairs, validation: validation.iter().map(middle).collect(), batch, sizes }
     }
 
@@ -41,15 +41,15 @@ impl Enlarging {
 }
 
 impl Task for Enlarging {
-    type Model = Superres<Tensor>;
+    type Model = ImageNetwork<Tensor>;
     type Batch = Batch;
 
-    fn config(&self) -> SuperresConfig {
+    fn config(&self) -> ImageConfig {
         self.config
     }
 
     fn model(&self, scope: &Scope<Tensor>) -> shared::Result<Self::Model> {
-        Superres::new(&self.config, scope)
+        ImageNetwork::new(&self.config, scope)
     }
 
     fn batch(&self, step: u64, progress: f64) -> Batch {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn patches_grow_and_batches_shrink() {
-        let config = SuperresConfig::Rlfn(RlfnConfig { scale: 2, channels: 4, blocks: 1 });
+        let config = ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 4, blocks: 1 });
         let pictures = dead_leaves::pictures(1, 96, 1);
         let pairs = Pairs::new(pictures.clone(), 2, 32, 1).unwrap();
         let task = Enlarging::new(config, pairs, &pictures, 4, vec![16, 32]);

@@ -51,7 +51,7 @@ async fn attempt(state: &State, job: u32, model: &Model, picture: &Rc<Picture>, 
         state.send(&FromWorker::Stopped { job }, None);
         return Ok(());
     }
-    let tile = kept(engine) + 2 * session.config().receptive_field();
+    let tile = kept(engine) + 2 * session.config().receptive_field().unwrap_or_default();
     let begin = now(state);
     let mut enlargement = Enlargement::new(&session, picture, tile)?;
     state.send(&FromWorker::Started { job, engine: engine.clone(), tiles: enlargement.tiles() }, None);

@@ -5,10 +5,11 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use super::activation::contiguous;
 use super::direct::{self, Geometry, MAX_TAPS};
 use super::sum_per_channel;
+use crate::tensor::Padding;
 
-pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, padding: usize) -> crate::Result<Tensor> {
+pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, padding: Padding) -> crate::Result<Tensor> {
     let kernel = weight.dim(2)?;
-    let direct = stride == 1 && padding < kernel && kernel * kernel <= MAX_TAPS;
+    let direct = padding.size() < kernel && stride <= kernel && kernel * kernel <= MAX_TAPS;
     if direct && x.device().is_cpu() && x.dtype() == DType::F32 {
         let zeros;
         let bias = match bias {
@@ -18,8 +19,12 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize,
                 &zeros
             }
         };
-        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Conv2d { padding })?);
+        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Conv2d { stride, padding })?);
     }
+    let (x, padding) = match padding {
+        Padding::Zeros(size) => (x.clone(), size),
+        Padding::Reflect(size) => (reflect(x, size)?, 0),
+    };
     let y = if stride == 1 {
         x.conv2d(weight, padding, 1, 1, 1)?
     } else {
@@ -36,9 +41,20 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize,
     })
 }
 
+/// Height and width with `size` mirrored pixels on every side, by index, whose gradient candle has right.
+fn reflect(x: &Tensor, size: usize) -> Result<Tensor> {
+    let mirror = |x: &Tensor, dim: usize| {
+        let length = x.dim(dim)?;
+        let indices = (0..length + 2 * size).map(|i| direct::mirrored(i, size, length) as u32).collect();
+        x.index_select(&Tensor::from_vec(indices, length + 2 * size, x.device())?, dim)
+    };
+    mirror(&mirror(x, 2)?, 3)
+}
+
 /// Input, weight and bias to output.
 struct Conv2d {
-    padding: usize,
+    stride: usize,
+    padding: Padding,
 }
 
 /// Weight and the output's gradient to the input's gradient.
@@ -51,10 +67,13 @@ struct WeightGradient {
     geometry: Geometry,
 }
 
-fn geometry(x: &Shape, weight: &Shape, padding: usize) -> Result<Geometry> {
-    let (batch, inputs, height, width) = x.dims4()?;
-    let (outputs, _, kernel, _) = weight.dims4()?;
-    Ok(Geometry { batch, inputs, outputs, height, width, kernel, padding })
+impl Conv2d {
+    fn geometry(&self, x: &Shape, weight: &Shape) -> Result<Geometry> {
+        let (batch, inputs, height, width) = x.dims4()?;
+        let (outputs, _, kernel, _) = weight.dims4()?;
+        let &Self { stride, padding } = self;
+        Ok(Geometry { batch, inputs, outputs, height, width, kernel, stride, padding })
+    }
 }
 
 fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -78,7 +97,7 @@ impl CustomOp3 for Conv2d {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let g = geometry(x_layout.shape(), weight_layout.shape(), self.padding)?;
+        let g = self.geometry(x_layout.shape(), weight_layout.shape())?;
         let bias = f32s(bias, bias_layout)?;
         let y = direct::forward(&g, f32s(x, x_layout)?, f32s(weight, weight_layout)?, Some(bias));
         Ok((CpuStorage::F32(y), Shape::from((g.batch, g.outputs, g.out_height(), g.out_width()))))
@@ -92,7 +111,7 @@ impl CustomOp3 for Conv2d {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let geometry = geometry(x.shape(), weight.shape(), self.padding)?;
+        let geometry = self.geometry(x.shape(), weight.shape())?;
         let gradient = gradient.contiguous()?;
         // Only what leads to a variable needs a gradient: not the pictures that the first convolution reads.
         let input = match x.track_op() {

@@ -1,6 +1,7 @@
-//! Convolution of stride 1, computed directly: no im2col, no packing of the picture.
+//! Convolution, computed directly: no im2col, no packing of the picture.
 //!
-//! Every channel is copied once into a plane with a border of zeros. In that plane a tap `(ky, kx)` of the window is a constant
+//! Every channel is copied once into a plane with its border; with a stride, into one plane for every remainder of the position,
+//! so that neighbouring windows are neighbours in memory again. In that plane a tap `(ky, kx)` of the window is a constant
 //! distance, so a run of output positions times one weight is a run of loads, wherever rows end; the few positions between rows
 //! are computed and dropped. A register tile of `CO` output channels x `PX` vectors of positions stays in registers over the
 //! whole sum. Measured on 2 cores with AVX-512, batch 16 of 48x48, 64 to 64 channels: see ARCHITECTURE.md.
@@ -12,6 +13,7 @@
 use rayon::prelude::*;
 
 use super::lanes::{Lanes, Portable};
+use crate::tensor::Padding;
 
 /// Spare elements behind the last plane: the widest tile, 2 vectors of 16, and as much again.
 const SLACK: usize = 64;
@@ -19,7 +21,7 @@ const SLACK: usize = 64;
 /// The largest number of taps of a window, 11 x 11.
 pub const MAX_TAPS: usize = 121;
 
-/// Sizes of a convolution of stride 1.
+/// Sizes of a convolution.
 #[derive(Debug, Clone, Copy)]
 pub struct Geometry {
     pub batch: usize,
@@ -28,25 +30,38 @@ pub struct Geometry {
     pub height: usize,
     pub width: usize,
     pub kernel: usize,
-    pub padding: usize,
+    /// At most `kernel`.
+    pub stride: usize,
+    /// Less than `kernel`.
+    pub padding: Padding,
 }
 
 impl Geometry {
     pub fn out_height(&self) -> usize {
-        self.height + 2 * self.padding + 1 - self.kernel
+        (self.padded_height() - self.kernel) / self.stride + 1
     }
     pub fn out_width(&self) -> usize {
-        self.width + 2 * self.padding + 1 - self.kernel
+        (self.padded_width() - self.kernel) / self.stride + 1
+    }
+    fn padded_height(&self) -> usize {
+        self.height + 2 * self.padding.size()
+    }
+    fn padded_width(&self) -> usize {
+        self.width + 2 * self.padding.size()
     }
     fn taps(&self) -> usize {
         self.kernel * self.kernel
     }
-    /// Length of a row with its border: the stride of the flat positions.
+    /// Length of a row of a plane: the stride of the flat positions.
     fn row(&self) -> usize {
-        self.width + 2 * self.padding
+        self.padded_width().div_ceil(self.stride)
     }
+    /// Length of one of a channel's `stride * stride` planes.
     fn plane(&self) -> usize {
-        (self.height + 2 * self.padding) * self.row()
+        self.padded_height().div_ceil(self.stride) * self.row()
+    }
+    fn channel(&self) -> usize {
+        self.stride * self.stride * self.plane()
     }
     /// Flat positions that hold outputs, those between rows included.
     fn positions(&self) -> usize {
@@ -55,33 +70,81 @@ impl Geometry {
     /// The distance of every tap from its output position.
     fn tap_offsets(&self) -> [usize; MAX_TAPS] {
         let mut offsets = [0; MAX_TAPS];
+        let (k, s) = (self.kernel, self.stride);
         for (tap, offset) in offsets.iter_mut().enumerate().take(self.taps()) {
-            *offset = tap / self.kernel * self.row() + tap % self.kernel;
+            let (y, x) = (tap / k, tap % k);
+            *offset = (y % s * s + x % s) * self.plane() + y / s * self.row() + x / s;
         }
         offsets
     }
-    /// The geometry of the gradient with respect to the input: a convolution of the output's gradient.
-    pub fn transposed(&self) -> Self {
+    /// The convolution of stride 1 over all windows, padded with zeros; where the border is a mirror, over the padded input.
+    fn dense(&self) -> Self {
+        match self.padding {
+            Padding::Zeros(_) => Self { stride: 1, ..*self },
+            Padding::Reflect(_) => {
+                Self { height: self.padded_height(), width: self.padded_width(), stride: 1, padding: Padding::Zeros(0), ..*self }
+            }
+        }
+    }
+    /// The geometry of the gradient with respect to the input of a [`Geometry::dense`] one: a convolution of the output's
+    /// gradient.
+    fn transposed(&self) -> Self {
         Self {
             inputs: self.outputs,
             outputs: self.inputs,
             height: self.out_height(),
             width: self.out_width(),
-            padding: self.kernel - 1 - self.padding,
+            padding: Padding::Zeros(self.kernel - 1 - self.padding.size()),
             ..*self
         }
     }
 }
 
-/// Planes of `height` x `width` copied into zeroed planes of `plane` elements: rows `row` apart, the first at `(border, border)`.
-fn spread(x: &[f32], height: usize, width: usize, row: usize, plane: usize, border: usize) -> Vec<f32> {
+/// The index in `0..length` that padded index `i` mirrors, with `padding < length` mirrored elements at each end.
+pub fn mirrored(i: usize, padding: usize, length: usize) -> usize {
+    let from_start = i.abs_diff(padding);
+    from_start.min((2 * (length - 1)).abs_diff(from_start))
+}
+
+/// The input with its border, every channel as `stride * stride` planes: plane `(i, j)` holds the rows `i`, `i + stride`, .. and
+/// of them the columns `j`, `j + stride`, .. .
+fn spread(g: &Geometry, x: &[f32]) -> Vec<f32> {
+    let (height, width, channel, row) = (g.height, g.width, g.channel(), g.row());
+    let mut out = vec![0.0; g.batch * g.inputs * channel + SLACK];
+    let targets = out[..g.batch * g.inputs * channel].par_chunks_mut(channel);
+    targets.zip(x.par_chunks(height * width)).for_each(|(to, from)| {
+        let (size, s) = (g.padding.size(), g.stride);
+        let reflect = matches!(g.padding, Padding::Reflect(_));
+        let (rows, columns) = match reflect {
+            true => (0..g.padded_height(), 0..g.padded_width()),
+            false => (size..size + height, size..size + width),
+        };
+        for y in rows {
+            let line = &from[mirrored(y, size, height) * width..][..width];
+            let to = &mut to[y % s * s * g.plane() + y / s * row..];
+            if s == 1 {
+                to[size..size + width].copy_from_slice(line);
+            }
+            for x in columns.clone() {
+                // With stride 1 only the mirrored borders are left to do.
+                if s == 1 && (size..size + width).contains(&x) {
+                    continue;
+                }
+                to[x % s * g.plane() + x / s] = line[mirrored(x, size, width)];
+            }
+        }
+    });
+    out
+}
+
+/// Planes of `height` x `width` as planes of `length` elements with rows `row` apart, zeros between.
+fn apart(x: &[f32], height: usize, width: usize, row: usize, length: usize) -> Vec<f32> {
     let planes = x.len() / (height * width);
-    let mut out = vec![0.0; planes * plane + SLACK];
-    let targets = out[..planes * plane].par_chunks_mut(plane);
+    let mut out = vec![0.0; planes * length + SLACK];
+    let targets = out[..planes * length].par_chunks_mut(length);
     targets.zip(x.par_chunks(height * width)).for_each(|(to, from)| {
         for (y, line) in from.chunks_exact(width).enumerate() {
-            let start = (y + border) * row + border;
-            to[start..start + width].copy_from_slice(line);
+            to[y * row..y * row + width].copy_from_slice(line);
         }
     });
     out
@@ -124,13 +187,13 @@ impl Forward<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes, const CO: usize, const PX: usize>(&self, image: usize, range: std::ops::Range<usize>) {
         let g = &self.g;
-        let (taps, plane, row, out_width) = (g.taps(), g.plane(), g.row(), g.out_width());
+        let (taps, channel_size, row, out_width) = (g.taps(), g.channel(), g.row(), g.out_width());
         let out_plane = g.out_height() * out_width;
         let offsets = g.tap_offsets();
         let width = PX * L::N;
         let mut buffer = [[0.0f32; 32]; CO];
         debug_assert!(width <= 32);
-        let x = &self.x[image * g.inputs * plane..];
+        let x = &self.x[image * g.inputs * channel_size..];
         let mut start = range.start;
         while start < range.end {
             let count = width.min(range.end - start);
@@ -147,7 +210,7 @@ impl Forward<'_> {
                     }
                     let mut w = weight.as_ptr();
                     for channel in 0..g.inputs {
-                        let at = x.as_ptr().add(channel * plane + start);
+                        let at = x.as_ptr().add(channel * channel_size + start);
                         for &offset in &offsets[..taps] {
                             let from = at.add(offset);
                             let mut v = [L::splat(0.0); PX];
@@ -262,7 +325,7 @@ unsafe fn forward_avx2(task: &Forward, image: usize, range: std::ops::Range<usiz
 /// `x` `[N, I, H, W]` convolved with `weight` `[O, I, K, K]`: `[N, O, OH, OW]`.
 pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
     let level = level();
-    let padded = spread(x, g.height, g.width, g.row(), g.plane(), g.padding);
+    let padded = spread(g, x);
     let packed = pack(weight, g, level.outputs());
     let mut y = vec![0.0; g.batch * g.outputs * g.out_height() * g.out_width()];
     let task = Forward { g: *g, x: &padded, weight: &packed, bias, y: Output(y.as_mut_ptr()) };
@@ -298,7 +361,48 @@ pub fn input_gradient(g: &Geometry, gradient: &[f32], weight: &[f32]) -> Vec<f32
         let to = &mut turned[(c * g.outputs + o) * taps..][..taps];
         to.iter_mut().zip(window.iter().rev()).for_each(|(to, &w)| *to = w);
     }
-    forward(&g.transposed(), gradient, &turned, None)
+    let dense = g.dense();
+    let spaced;
+    let gradient = match g.stride {
+        1 => gradient,
+        // As if every window had been computed, and those between had no gradient.
+        _ => {
+            spaced = dilate(g, &dense, gradient);
+            &spaced
+        }
+    };
+    let padded = forward(&dense.transposed(), gradient, &turned, None);
+    match g.padding {
+        Padding::Zeros(_) => padded,
+        Padding::Reflect(_) => fold(g, &padded),
+    }
+}
+
+/// The gradient of the windows of `g`, at their places among those of `dense`.
+fn dilate(g: &Geometry, dense: &Geometry, gradient: &[f32]) -> Vec<f32> {
+    let (width, from, to) = (dense.out_width(), g.out_height() * g.out_width(), dense.out_height() * dense.out_width());
+    let mut out = vec![0.0; g.batch * g.outputs * to];
+    out.par_chunks_mut(to).zip(gradient.par_chunks(from)).for_each(|(to, from)| {
+        for (y, line) in from.chunks_exact(g.out_width()).enumerate() {
+            let to = &mut to[y * g.stride * width..][..width];
+            to.iter_mut().step_by(g.stride).zip(line).for_each(|(to, &v)| *to = v);
+        }
+    });
+    out
+}
+
+/// Adds the gradient of mirrored pixels to that of the pixels they mirror.
+fn fold(g: &Geometry, padded: &[f32]) -> Vec<f32> {
+    let (size, height, width) = (g.padding.size(), g.height, g.width);
+    let mut out = vec![0.0; g.batch * g.inputs * height * width];
+    let planes = padded.par_chunks(g.padded_height() * g.padded_width());
+    out.par_chunks_mut(height * width).zip(planes).for_each(|(to, from)| {
+        for (y, line) in from.chunks_exact(g.padded_width()).enumerate() {
+            let to = &mut to[mirrored(y, size, height) * width..][..width];
+            line.iter().enumerate().for_each(|(x, v)| to[mirrored(x, size, width)] += v);
+        }
+    });
+    out
 }
 
 /// Rows x columns of the register tile of the weight gradient.
@@ -318,7 +422,7 @@ unsafe fn weight_rows<L: Lanes, const COLUMNS: usize>(
     rows: usize,
     out: &mut [f32],
 ) {
-    let (taps, plane) = (g.taps(), g.plane());
+    let (taps, channel) = (g.taps(), g.channel());
     let offsets = g.tap_offsets();
     let columns = g.inputs * taps;
     // A missing row or column repeats the last one: computed, not stored.
@@ -327,7 +431,7 @@ unsafe fn weight_rows<L: Lanes, const COLUMNS: usize>(
     for first in (0..columns).step_by(COLUMNS) {
         let column_start: [*const f32; COLUMNS] = std::array::from_fn(|j| {
             let column = (first + j).min(columns - 1);
-            x[column / taps * plane + offsets[column % taps]..].as_ptr()
+            x[column / taps * channel + offsets[column % taps]..].as_ptr()
         });
         // SAFETY: `length` is at most the positions rounded up to a vector, and the last tap ends inside the plane plus slack.
         unsafe {
@@ -370,15 +474,15 @@ unsafe fn weight_rows_avx2(g: &Geometry, x: &[f32], gradient: &[f32], length: us
 pub fn weight_gradient(g: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let level = level();
     let length = g.positions().next_multiple_of(16);
-    let padded = spread(x, g.height, g.width, g.row(), g.plane(), g.padding);
-    let gradient = spread(gradient, g.out_height(), g.out_width(), g.row(), length, 0);
+    let padded = spread(g, x);
+    let gradient = apart(gradient, g.out_height(), g.out_width(), g.row(), length);
     let columns = g.inputs * g.taps();
     let tiles = g.outputs.div_ceil(ROWS);
 
     let mut shares = vec![0.0; g.batch * g.outputs * columns];
     let per_image = shares.par_chunks_mut(g.outputs * columns).enumerate();
     per_image.for_each(|(image, share)| {
-        let x = &padded[image * g.inputs * g.plane()..];
+        let x = &padded[image * g.inputs * g.channel()..];
         let gradient = &gradient[image * g.outputs * length..];
         share.par_chunks_mut(ROWS * columns).enumerate().take(tiles).for_each(|(tile, out)| {
             let rows = out.len() / columns;

@@ -8,10 +8,11 @@ mod activation;
 mod conv;
 mod direct;
 mod lanes;
+mod norm;
 
 use candle_core::{D, DType, Device, Tensor};
 
-use crate::tensor::{dims4, rules};
+use crate::tensor::{Padding, dims4, rules};
 use crate::{Result, Source};
 
 impl crate::Tensor for Tensor {
@@ -19,9 +20,15 @@ impl crate::Tensor for Tensor {
         Self::dims(self)
     }
 
-    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: usize) -> Result<Self> {
+    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: impl Into<Padding>) -> Result<Self> {
+        let padding = padding.into();
         rules::conv2d(self.dims(), weight.dims(), bias.map(Self::dims), stride, padding)?;
         conv::conv2d(self, weight, bias, stride, padding)
+    }
+
+    fn instance_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
+        rules::instance_norm(self.dims(), weight.dims(), bias.dims(), epsilon)?;
+        norm::instance_norm(self, weight, bias, epsilon)
     }
 
     fn relu(&self) -> Result<Self> {

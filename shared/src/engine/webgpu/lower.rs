@@ -6,13 +6,18 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::kernels;
 use super::memory::Packing;
 use super::tensor::{GpuTensor, Map, Node, Op, Zip};
-use crate::tensor::dims4;
+use crate::tensor::{Padding, dims4};
 use crate::{Error, Result};
 
 /// Buffers that an epilogue may read. WebGPU grants 8 a shader: one is written, a convolution reads three.
 pub const MAX_OPERANDS: usize = 4;
+
+/// Most threads for the moments of a block of channels, and pixels that are worth another one.
+const PARTS: usize = 1024;
+const PIXELS_OF_A_PART: usize = 16;
 
 /// Where a step reads.
 #[derive(Clone)]
@@ -38,10 +43,21 @@ pub enum Kernel {
         kernel: usize,
         /// Pixels from window to window.
         stride: usize,
-        /// Zeros around the picture.
-        padding: usize,
+        /// Around the picture.
+        padding: Padding,
         /// Whether there is one.
         bias: bool,
+    },
+    /// Sums of every channel over `parts` sets of its pixels, and of squares.
+    Moments {
+        /// As many as there are threads for a block of channels.
+        parts: usize,
+    },
+    /// From the moments of an instance norm to the factor and the summand of every channel. Inputs are the moments, what they
+    /// are moments of, weight and bias.
+    ScaleAndShift {
+        /// The bits of the f32 that is added to the variance.
+        epsilon: u32,
     },
     /// One dispatch an input.
     CatChannels,
@@ -56,6 +72,11 @@ pub enum Kernel {
 pub enum Stage {
     /// `v = map(v)`.
     Map(Map),
+    /// `v = v * factor + summand`, by channel; the operand is a [`Kernel::ScaleAndShift`].
+    Normalise {
+        /// Index into the operands of the step.
+        operand: usize,
+    },
     /// `v = zip(v, operand)`, or `zip(operand, v)`.
     Zip {
         /// The function.
@@ -165,6 +186,7 @@ fn reads(node: &Node) -> Vec<&GpuTensor> {
         Op::Input | Op::Constant(_) => vec![],
         Op::Conv2d { x, weight, bias, .. } => [x, weight].into_iter().chain(bias).collect(),
         Op::Map(x, _) | Op::PixelShuffle(x, _) | Op::UpsampleNearest(x, _) => vec![x],
+        Op::InstanceNorm { x, weight, bias, .. } => vec![x, weight, bias],
         Op::Zip(a, b, _) => vec![a, b],
         Op::CatChannels(all) => all.iter().collect(),
     }
@@ -189,10 +211,25 @@ impl Lowering {
             Op::Conv2d { x, weight, bias, stride, padding } => {
                 let [_, _, kernel, _] = dims4("conv2d", &weight.0.dims)?;
                 let constant = |t: &GpuTensor, packing| (Value::Constant(t.clone(), packing), canonical(&t.0.dims));
-                let mut inputs = vec![self.stored(x), constant(weight, Packing::Weight)];
+                let mut inputs = vec![self.stored(x), constant(weight, kernels::weight_packing(kernel, *stride))];
                 inputs.extend(bias.iter().map(|b| constant(b, Packing::Bias)));
                 let kernel = Kernel::Conv2d { kernel, stride: *stride, padding: *padding, bias: bias.is_some() };
                 (self.push(kernel, inputs, dims), 1)
+            }
+            Op::InstanceNorm { x, weight, bias, epsilon } => {
+                let constant = |t: &GpuTensor| (Value::Constant(t.clone(), Packing::Bias), canonical(&t.0.dims));
+                let x_stored = self.stored(x);
+                let [n, c, h, w] = dims;
+                let lanes = 8 * c.div_ceil(4);
+                let parts = (h * w).div_ceil(PIXELS_OF_A_PART).min(PARTS);
+                let sums = [n, lanes, 1, parts];
+                let moments = self.push(Kernel::Moments { parts }, vec![x_stored.clone()], sums);
+                let inputs = vec![(moments, sums), x_stored, constant(weight), constant(bias)];
+                let scale = self.push(Kernel::ScaleAndShift { epsilon: epsilon.to_bits() }, inputs, [n, lanes, 1, 1]);
+                let step = self.copy(x);
+                self.steps[step].epilogue.push(Stage::Normalise { operand: 0 });
+                self.steps[step].operands.push(Operand { value: scale, factor: 1 });
+                (Value::Step(step), 1)
             }
             Op::Map(x, map) => {
                 self.stored(x);

@@ -9,6 +9,8 @@ pub enum Packing {
     Blocked,
     /// `[O, C, K, K]` as `[ceil(O / 4), ceil(C / 4), K, K, 4 of C, 4 of O]`: a window's step reads 16 neighbours.
     Weight,
+    /// As `Weight`, with the window transposed, so that a column of it is a run.
+    WeightColumns,
     /// `[1, 1, 1, O]` as `[ceil(O / 4), 4]`.
     Bias,
 }
@@ -18,7 +20,8 @@ impl Packing {
     pub fn pack(self, values: &[f32], dims: [usize; 4]) -> Vec<f32> {
         match self {
             Self::Blocked => blocked(values, dims),
-            Self::Weight => weight(values, dims),
+            Self::Weight => weight(values, dims, false),
+            Self::WeightColumns => weight(values, dims, true),
             Self::Bias => {
                 let mut packed = values.to_vec();
                 packed.resize(values.len().next_multiple_of(4), 0.0);
@@ -41,14 +44,15 @@ fn blocked(values: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
     packed
 }
 
-fn weight(values: &[f32], [o, c, kh, kw]: [usize; 4]) -> Vec<f32> {
+fn weight(values: &[f32], [o, c, kh, kw]: [usize; 4], columns: bool) -> Vec<f32> {
     let (taps, blocks) = (kh * kw, c.div_ceil(4));
     let mut packed = vec![0.0; o.div_ceil(4) * blocks * taps * 16];
     for (i, window) in values.chunks_exact(taps).enumerate() {
         let (output, input) = (i / c, i % c);
         let start = (output / 4 * blocks + input / 4) * taps * 16 + input % 4 * 4 + output % 4;
         for (tap, &v) in window.iter().enumerate() {
-            packed[start + 16 * tap] = v;
+            let to = if columns { tap % kw * kh + tap / kw } else { tap };
+            packed[start + 16 * to] = v;
         }
     }
     packed

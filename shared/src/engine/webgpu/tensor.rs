@@ -10,7 +10,7 @@ use super::Context;
 use super::lower::canonical;
 use super::memory::Packing;
 use crate::checkpoint::Checkpoint;
-use crate::tensor::rules;
+use crate::tensor::{Padding, rules};
 use crate::{Error, Result, Source, Tensor};
 
 /// A tensor that is not computed yet. Cheap to clone. A [`super::Plan`] computes it.
@@ -27,7 +27,8 @@ pub(super) struct Node {
 pub(super) enum Op {
     Input,
     Constant(Constant),
-    Conv2d { x: GpuTensor, weight: GpuTensor, bias: Option<GpuTensor>, stride: usize, padding: usize },
+    Conv2d { x: GpuTensor, weight: GpuTensor, bias: Option<GpuTensor>, stride: usize, padding: Padding },
+    InstanceNorm { x: GpuTensor, weight: GpuTensor, bias: GpuTensor, epsilon: f32 },
     Map(GpuTensor, Map),
     Zip(GpuTensor, GpuTensor, Zip),
     CatChannels(Vec<GpuTensor>),
@@ -122,15 +123,20 @@ impl Tensor for GpuTensor {
     }
 
     /// As [`Tensor::conv2d`]; `weight` and `bias` must be constants, because they are repacked before the first run.
-    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: usize) -> Result<Self> {
+    fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: impl Into<Padding>) -> Result<Self> {
+        let padding = padding.into();
         let out = rules::conv2d(self.dims(), weight.dims(), bias.map(Self::dims), stride, padding)?;
-        for (what, parameter) in [("weight", Some(weight)), ("bias", bias)] {
-            if parameter.is_some_and(|p| !matches!(p.0.op, Op::Constant(_))) {
-                return Err(Error::shape("conv2d", format!("the {what} must be a parameter, not computed")));
-            }
-        }
+        parameters("conv2d", [Some(weight), bias])?;
         let (x, weight, bias) = (self.clone(), weight.clone(), bias.cloned());
         Ok(Self::record(out, Op::Conv2d { x, weight, bias, stride, padding }))
+    }
+
+    /// As [`Tensor::instance_norm`]; `weight` and `bias` must be constants.
+    fn instance_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
+        let out = rules::instance_norm(self.dims(), weight.dims(), bias.dims(), epsilon)?;
+        parameters("instance_norm", [Some(weight), Some(bias)])?;
+        let (x, weight, bias) = (self.clone(), weight.clone(), bias.clone());
+        Ok(Self::record(out, Op::InstanceNorm { x, weight, bias, epsilon }))
     }
 
     fn relu(&self) -> Result<Self> {
@@ -181,6 +187,16 @@ impl Tensor for GpuTensor {
     fn upsample_nearest(&self, factor: usize) -> Result<Self> {
         Ok(Self::record(rules::upsample_nearest(self.dims(), factor)?, Op::UpsampleNearest(self.clone(), factor)))
     }
+}
+
+/// Refuses a weight or a bias that is computed.
+fn parameters(op: &'static str, weight_and_bias: [Option<&GpuTensor>; 2]) -> Result<()> {
+    for (what, parameter) in ["weight", "bias"].into_iter().zip(weight_and_bias) {
+        if parameter.is_some_and(|p| !matches!(p.0.op, Op::Constant(_))) {
+            return Err(Error::shape(op, format!("the {what} must be a parameter, not computed")));
+        }
+    }
+    Ok(())
 }
 
 /// Scalars are written into the shader, and WGSL has no literal for infinity or NaN.

@@ -1,5 +1,5 @@
 use anyhow::Result;
-use shared::models::SuperresConfig;
+use shared::models::ImageConfig;
 use shared::picture::Format;
 use tracing::{info, warn};
 
@@ -59,7 +59,7 @@ pub struct Checkpoints<'a> {
     /// Where.
     pub folder: &'a RunFolder,
     /// The network.
-    pub config: SuperresConfig,
+    pub config: ImageConfig,
     saved: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Checkpoints<'a> {
     pub const BEST: &'static str = "checkpoints.best";
 
     /// Into this folder.
-    pub fn new(folder: &'a RunFolder, config: SuperresConfig) -> Self {
+    pub fn new(folder: &'a RunFolder, config: ImageConfig) -> Self {
         Self { folder, config, saved: None }
     }
 

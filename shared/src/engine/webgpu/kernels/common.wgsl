@@ -23,6 +23,19 @@ fn sigmoid(v: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(-max(v, vec4<f32>(-80.0))));
 }
 
+#if CONV
+// The place in the source of row or column `i` of the padded source. With zeros for a border it may be outside: below zero it
+// wraps around to more than any size.
+fn border(i: u32, size: u32) -> u32 {
+#if REFLECT
+    let from_start = u32(abs(i32(i) - i32(shape.padding)));
+    return min(from_start, u32(abs(2 * (i32(size) - 1) - i32(from_start))));
+#else
+    return i - shape.padding;
+#end
+}
+#end
+
 #if POSITION
 // Where in the result a thread writes, for kernels with a thread for every vec4 of it.
 struct Position {

@@ -1,4 +1,4 @@
-// Convolution with zero padding, any window, any stride.
+// Convolution, any window, any stride; what lies beyond the border is zero or mirrored.
 //
 // Formula result[n, o, y, x] = bias[o] + sum over c, ky, kx of
 //         weight[o, c, ky, kx] * source[n, c, stride y + ky - padding, stride x + kx - padding]
@@ -51,17 +51,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var c = 0u; c < shape.in_blocks; c++) {
         let plane = (n * shape.in_blocks + c) * shape.in_height;
         for (var ky = 0u; ky < shape.kernel; ky++) {
-            // Below zero these wrap around to more than any size.
 #for p in PIXELS
-            let y$p = (y + $p) * shape.stride + ky - shape.padding;
-            let inside$p = y$p < shape.in_height;
+            let y$p = border((y + $p) * shape.stride + ky, shape.in_height);
             let row$p = (plane + y$p) * shape.in_width;
 #end
             for (var kx = 0u; kx < shape.kernel; kx++) {
-                let column = x * shape.stride + kx - shape.padding;
-                let inside = column < shape.in_width;
+                let column = border(x * shape.stride + kx, shape.in_width);
 #for p in PIXELS
-                let v$p = select(vec4<f32>(), source[row$p + column], inside && inside$p);
+#if REFLECT
+                let v$p = source[row$p + column];
+#else
+                let v$p = select(vec4<f32>(), source[row$p + column], y$p < shape.in_height && column < shape.in_width);
+#end
 #end
 #for o in OUTPUTS
                 let m$o = mat4x4<f32>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);

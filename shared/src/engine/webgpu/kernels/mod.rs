@@ -6,9 +6,14 @@
 mod template;
 
 use super::lower::{Kernel, Operand, Stage, Step, Value};
+use super::memory::Packing;
 use super::tensor::{Map, Zip};
+use crate::tensor::Padding;
 use crate::{Error, Result};
 use template::{Values, expand};
+
+/// The widest window that is unrolled: SwiftShader compiles 256 products of four in 2 s.
+const SLIDING: usize = 3;
 
 /// How kernels are cut into threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,11 +93,19 @@ fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
     match kernel {
         Kernel::Pack => ("pack", include_str!("pack.wgsl")),
         Kernel::Copy => ("copy", include_str!("copy.wgsl")),
+        Kernel::Conv2d { kernel, stride: 1, .. } if kernel <= SLIDING => ("conv2d_slide", include_str!("conv2d_slide.wgsl")),
         Kernel::Conv2d { .. } => ("conv2d", include_str!("conv2d.wgsl")),
+        Kernel::Moments { .. } => ("moments", include_str!("moments.wgsl")),
+        Kernel::ScaleAndShift { .. } => ("scale_and_shift", include_str!("scale_and_shift.wgsl")),
         Kernel::CatChannels => ("cat_channels", include_str!("cat_channels.wgsl")),
         Kernel::PixelShuffle(_) => ("pixel_shuffle", include_str!("pixel_shuffle.wgsl")),
         Kernel::UpsampleNearest(_) => ("upsample_nearest", include_str!("upsample_nearest.wgsl")),
     }
+}
+
+/// How the kernel of a convolution reads its weights.
+pub(super) fn weight_packing(kernel: usize, stride: usize) -> Packing {
+    if stride == 1 && kernel <= SLIDING { Packing::WeightColumns } else { Packing::Weight }
 }
 
 /// What dispatch `part` of a step reads, in the order of its bindings: inputs, then operands.
@@ -107,14 +120,29 @@ pub(super) fn reads(step: &Step, part: usize) -> impl Iterator<Item = &Value> {
 /// The WGSL of a step.
 pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
     let cat = step.kernel == Kernel::CatChannels;
+    let sums = matches!(step.kernel, Kernel::Moments { .. } | Kernel::ScaleAndShift { .. });
     let conv = matches!(step.kernel, Kernel::Conv2d { .. });
+    let (kernel, reflect, bias) = match step.kernel {
+        Kernel::Conv2d { kernel, padding, bias, .. } => (kernel, matches!(padding, Padding::Reflect(_)), bias),
+        _ => (1, false, false),
+    };
+    let epsilon = match step.kernel {
+        Kernel::ScaleAndShift { epsilon } => f32::from_bits(epsilon),
+        _ => 0.0,
+    };
     let values = Values::default()
+        .number("CONV", usize::from(conv))
+        .number("REFLECT", usize::from(reflect))
+        .number("KERNEL", kernel)
+        .number("WINDOW", kernel * kernel)
+        .number("ROWS", geometry.pixels + kernel - 1)
+        .text("EPSILON", format!("{epsilon:?}f"))
         .number("WORKGROUP", geometry.workgroup)
         .number("PIXELS", geometry.pixels)
         .number("OUTPUTS", geometry.outputs(step.dims[1]))
-        .number("BIAS", usize::from(matches!(step.kernel, Kernel::Conv2d { bias: true, .. })))
-        .number("POSITION", usize::from(!cat && !conv))
-        .number("FINISH", usize::from(!cat))
+        .number("BIAS", usize::from(bias))
+        .number("POSITION", usize::from(!cat && !conv && !sums))
+        .number("FINISH", usize::from(!cat && !sums))
         .number("PLANAR", usize::from(step.planar))
         .number("INPUTS", if cat { 1 } else { step.inputs.len() })
         .number("OPERANDS", step.operands.len())
@@ -136,6 +164,10 @@ fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
             Stage::Map(Map::Sigmoid) => "v = sigmoid(v);".to_owned(),
             Stage::Map(Map::Silu) => "v = v * sigmoid(v);".to_owned(),
             Stage::Map(Map::Affine(scale, shift)) => format!("v = {scale:?}f * v + {shift:?}f;"),
+            Stage::Normalise { operand } => {
+                let at = |half| format!("operand{operand}[(n * 2 + {half}) * shape.blocks + block]");
+                format!("v = v * {} + {};", at(0), at(1))
+            }
             Stage::Zip { zip, operand, reversed } => {
                 let other = match operands[operand].factor {
                     1 => format!("operand{operand}[at]"),
@@ -165,14 +197,19 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
     let mut first = 0;
     let mut all = Vec::with_capacity(parts);
     for part in 0..parts {
-        let [_, ic, ih, iw] = step.inputs[part].1;
+        let [_, ic, ih, iw] = match step.kernel {
+            Kernel::ScaleAndShift { .. } => step.inputs[1].1,
+            _ => step.inputs[part].1,
+        };
         let lanes = if part + 1 == parts { 4 * blocks - first } else { ic };
         let (kernel, stride, padding) = match step.kernel {
-            Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding),
+            Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding.size()),
             _ => (1, 1, 0),
         };
         let factor = match step.kernel {
             Kernel::PixelShuffle(factor) | Kernel::UpsampleNearest(factor) => factor,
+            // The moments' parts; what their sizes are of is the second input.
+            Kernel::ScaleAndShift { .. } => step.inputs[0].1[3],
             _ => 1,
         };
         let groups = match step.kernel {
@@ -180,6 +217,8 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
                 let strips = h.div_ceil(geometry.pixels) * w;
                 n * blocks.div_ceil(geometry.outputs(c)) * strips.div_ceil(geometry.workgroup)
             }
+            Kernel::Moments { parts } => (n * ic.div_ceil(4) * parts).div_ceil(geometry.workgroup),
+            Kernel::ScaleAndShift { .. } => (n * blocks / 2).div_ceil(geometry.workgroup),
             Kernel::CatChannels => (n * lanes.div_ceil(4) * h * w).div_ceil(geometry.workgroup),
             _ => (n * blocks * h * w).div_ceil(geometry.workgroup),
         };
@@ -235,17 +274,21 @@ fn fold(groups: usize, most: u32, workgroup: usize) -> Option<[u32; 2]> {
 pub fn variants() -> Result<Vec<(String, String)>> {
     let picture = (Value::Input, [1, 5, 4, 4]);
     let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
-    kernels.extend([false, true].map(|bias| Kernel::Conv2d { kernel: 3, stride: 1, padding: 1, bias }));
+    for (kernel, padding) in [(3, Padding::Zeros(1)), (3, Padding::Reflect(1)), (1, Padding::Zeros(0)), (5, Padding::Reflect(2))]
+    {
+        kernels.extend([false, true].map(|bias| Kernel::Conv2d { kernel, stride: 1, padding, bias }));
+    }
     let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Affine(-1e30, f32::MIN_POSITIVE)];
     let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
     for zip in [Zip::Add, Zip::Sub, Zip::Mul] {
         let zips = [(false, 1), (true, 1), (false, 2), (true, 3)];
         stages.extend(zips.map(|(reversed, factor)| (Stage::Zip { zip, operand: 0, reversed }, factor)));
     }
+    stages.push((Stage::Normalise { operand: 0 }, 1));
     let mut epilogues: Vec<(Vec<Stage>, Vec<usize>)> = vec![(vec![], vec![])];
     epilogues.extend(stages.iter().map(|&(stage, factor)| match stage {
         Stage::Map(_) => (vec![stage], vec![]),
-        Stage::Zip { .. } => (vec![stage], vec![factor]),
+        Stage::Zip { .. } | Stage::Normalise { .. } => (vec![stage], vec![factor]),
     }));
     let zip = |operand| Stage::Zip { zip: Zip::Add, operand, reversed: false };
     let longest = (0..super::lower::MAX_OPERANDS).flat_map(|i| [zip(i), stages[i].0]).collect();
@@ -272,6 +315,11 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                     all.push((format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?}"), source(&step, geometry)?));
                 }
             }
+        }
+        for (kernel, inputs) in [(Kernel::Moments { parts: 2 }, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
+            let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);
+            let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], planar: false };
+            all.push((format!("{kernel:?} {geometry:?}"), source(&step, geometry)?));
         }
         let (epilogue, operands) = (vec![], vec![]);
         let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);

@@ -1,0 +1,101 @@
+//! Any network from picture to picture, as named in a checkpoint.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Plain, PlainConfig, Rlfn, RlfnConfig, SrResnet, SrResnetConfig, TransformNet, TransformNetConfig};
+use crate::{Error, Result, Scope, Tensor};
+
+/// Which network, how large. Stored in checkpoints as JSON: `{"model":"rlfn","scale":4,"channels":48,"blocks":6}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "kebab-case")]
+pub enum ImageConfig {
+    /// The small, fast one for super-resolution.
+    Rlfn(RlfnConfig),
+    /// The lesson's for super-resolution.
+    SrResnet(SrResnetConfig),
+    /// The yardstick.
+    Plain(PlainConfig),
+    /// The one for style transfer.
+    TransformNet(TransformNetConfig),
+}
+
+impl ImageConfig {
+    /// Upscaling factor.
+    pub fn scale(&self) -> usize {
+        match self {
+            Self::Rlfn(c) => c.scale,
+            Self::SrResnet(c) => c.scale,
+            Self::Plain(c) => c.scale,
+            Self::TransformNet(_) => 1,
+        }
+    }
+
+    /// How many input pixels around an output pixel's source can change it: the halo of a tile. `None` when all of them can.
+    pub fn receptive_field(&self) -> Option<usize> {
+        match self {
+            Self::Rlfn(c) => Some(c.receptive_field()),
+            Self::SrResnet(c) => Some(c.receptive_field()),
+            Self::Plain(c) => Some(c.receptive_field()),
+            Self::TransformNet(_) => None,
+        }
+    }
+
+    /// Refuses sizes that no sane network has, so that a hostile checkpoint cannot ask for all memory.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the value.
+    pub fn validate(&self) -> Result<()> {
+        let (scale, channels, blocks) = match *self {
+            Self::Rlfn(RlfnConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
+            Self::SrResnet(SrResnetConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
+            Self::Plain(PlainConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
+            Self::TransformNet(TransformNetConfig { channels, blocks }) => (None, channels, blocks),
+        };
+        let check = |name, value, range: RangeInclusive<usize>| {
+            if range.contains(&value) {
+                return Ok(());
+            }
+            Err(Error::Checkpoint(format!("{name} is {value}, must be {} to {}", range.start(), range.end())))
+        };
+        scale.map_or(Ok(()), |scale| check("scale", scale, 2..=4))?;
+        check("channels", channels, 1..=512)?;
+        check("blocks", blocks, 1..=128)
+    }
+}
+
+/// A network `[N, 3, H, W]` to `[N, 3, H * scale, W * scale]`; pictures are RGB in 0..1.
+pub enum ImageNetwork<T> {
+    /// See [`Rlfn`].
+    Rlfn(Rlfn<T>),
+    /// See [`SrResnet`].
+    SrResnet(SrResnet<T>),
+    /// See [`Plain`].
+    Plain(Plain<T>),
+    /// See [`TransformNet`].
+    TransformNet(TransformNet<T>),
+}
+
+impl<T: Tensor> ImageNetwork<T> {
+    /// The network that `config` names, with parameters from `scope`.
+    pub fn new(config: &ImageConfig, scope: &Scope<T>) -> Result<Self> {
+        config.validate()?;
+        Ok(match config {
+            ImageConfig::Rlfn(c) => Self::Rlfn(Rlfn::new(c, scope)?),
+            ImageConfig::SrResnet(c) => Self::SrResnet(SrResnet::new(c, scope)?),
+            ImageConfig::Plain(c) => Self::Plain(Plain::new(c, scope)?),
+            ImageConfig::TransformNet(c) => Self::TransformNet(TransformNet::new(c, scope)?),
+        })
+    }
+
+    /// The network's output for a batch.
+    pub fn forward(&self, x: &T) -> Result<T> {
+        match self {
+            Self::Rlfn(m) => m.forward(x),
+            Self::SrResnet(m) => m.forward(x),
+            Self::Plain(m) => m.forward(x),
+            Self::TransformNet(m) => m.forward(x),
+        }
+    }
+}
