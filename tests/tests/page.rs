@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::checkpoint::Checkpoint;
 use shared::picture::Picture;
 use shared::session::{Engine, Session};
-use tests::browser::{Browser, Driver};
+use xtask::browser::{Browser, Driver};
 use xtask::serve::Site;
 
 /// A copy of the built page, which a test may damage.

@@ -68,7 +68,7 @@ impl Source<Tensor> for Variables {
 }
 
 /// Normal values by Box and Muller's transform.
-fn normals(rng: &mut impl Rng, count: usize, deviation: f32) -> Vec<f32> {
+pub fn normals(rng: &mut impl Rng, count: usize, deviation: f32) -> Vec<f32> {
     let mut normal = || {
         let (u, v): (f32, f32) = (1.0 - rng.random::<f32>(), rng.random());
         deviation * (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()

@@ -336,3 +336,24 @@ fn errors_name_the_file_or_the_value() {
     }
     assert!(!folder.join("o.png").exists(), "a failed run leaves no file");
 }
+
+#[test]
+fn random_weights_follow_the_seed_and_leave_nothing_constant() {
+    let folder = folder("init");
+    let config = r#"{"model":"rlfn","scale":2,"channels":4,"blocks":1}"#;
+    let init = |seed: &str, file: &str| {
+        succeed(&folder, &["init", config, "--seed", seed, "--output", file]);
+        fs::read(folder.join(file)).unwrap()
+    };
+    let first = init("1", "a.safetensors");
+    assert_eq!(first, init("1", "b.safetensors"));
+    assert_ne!(first, init("2", "c.safetensors"));
+    let checkpoint = Checkpoint::from_bytes(&first).unwrap();
+    for (name, Dense { values, .. }) in &checkpoint.tensors {
+        assert!(values.iter().any(|value| value != &values[0]), "{name} is constant");
+    }
+    let said = fail(&folder, &["init", r#"{"model":"huge"}"#, "--output", "d.safetensors"]);
+    assert!(said.contains("huge"), "{said}");
+    let said = fail(&folder, &["init", config, "--output", "nowhere/d.safetensors"]);
+    assert!(said.contains("nowhere"), "{said}");
+}

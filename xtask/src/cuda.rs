@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::command::Cmd;
-use crate::tools;
+use xtask::command::Cmd;
+use xtask::tools;
 
 /// The compiler, pinned: a driver refuses PTX that is newer than itself.
 const PACKAGES: [&str; 5] = [

@@ -1,21 +1,20 @@
 //! The commands of this repository: `cargo xtask --help`.
 #![allow(clippy::print_stdout)] // A program: its results belong on stdout.
 
-mod command;
 mod cuda;
-mod seal;
 mod steps;
-mod tools;
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use command::Cmd;
 use steps::Step;
-use tools::Tools;
+use xtask::command::Cmd;
+use xtask::seal;
 use xtask::serve::Site;
+use xtask::tools::{self, Tools};
 
 /// Builds, shows and checks Atelier. What is missing is installed once per user; every command says what it does.
 #[derive(Parser)]
@@ -52,13 +51,20 @@ enum Task {
         #[arg(long, default_value_t = 90)]
         capability: u32,
     },
+    /// Measure Atelier beside onnxruntime-web and TensorFlow.js in a browser; `bench --help` says how.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Its options.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
     /// The last step of the page's build; trunk runs it.
     #[command(hide = true)]
     Seal,
 }
 
 fn main() -> Result<()> {
-    let root = root()?;
+    let root = xtask::root()?;
     match Args::parse().task {
         Task::Demo { port, no_serve } => demo(&root, port, no_serve),
         Task::Test { quick } => test(&root, quick),
@@ -67,14 +73,23 @@ fn main() -> Result<()> {
             steps::run(&checks(&root))
         }
         Task::Cuda { capability } => cuda::build(&root, capability),
+        Task::Bench { options } => {
+            // Built only where it is wanted: it needs much that the other commands do not.
+            let bench = Cmd::cargo(&root).args([
+                "run",
+                "--quiet",
+                "--package",
+                "xtask",
+                "--features",
+                "bench",
+                "--bin",
+                "xtask-bench",
+                "--",
+            ]);
+            bench.args(options).run()
+        }
         Task::Seal => seal::seal(),
     }
-}
-
-/// The folder of the workspace.
-fn root() -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is not in a workspace")?;
-    Ok(folder.to_owned())
 }
 
 fn demo(root: &Path, port: u16, no_serve: bool) -> Result<()> {
@@ -98,7 +113,7 @@ fn test(root: &Path, quick: bool) -> Result<()> {
     tools::system_packages(quick)?;
     let cargo = || Cmd::cargo(root);
     let mut steps = checks(root);
-    steps.push(Step::new("tests", cargo().args(["test", "--workspace"])));
+    steps.push(Step::new("tests", cargo().args(["test", "--workspace", "--features", "xtask/bench"])));
     if !quick {
         let tools = Tools::for_the_page(root)?;
         let driver = tools::chromedriver()?;
@@ -130,7 +145,10 @@ fn checks(root: &Path) -> Vec<Step> {
     let doc = |c: Cmd| c.args(["doc", "--no-deps", "--lib"]).env("RUSTDOCFLAGS", "-D warnings");
     vec![
         Step::new("formatting", cargo().args(["fmt", "--all", "--check"])),
-        Step::new("lints", cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+        Step::new(
+            "lints",
+            cargo().args(["clippy", "--workspace", "--all-targets", "--features", "xtask/bench", "--", "-D", "warnings"]),
+        ),
         Step::new("lints, wasm", clippy_wasm),
         Step::new("documentation", doc(cargo()).arg("--workspace")),
         Step::new("documentation, wasm", doc(cargo()).args(["--target", tools::WASM, "--package", "web"])),

@@ -5,10 +5,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
+
+use crate::command::Cmd;
 
 /// The rest of the service worker.
 const SERVICE_WORKER: &str = include_str!("../../web/sw.js");
@@ -38,7 +39,9 @@ pub fn seal() -> Result<()> {
     let mut files = Vec::new();
     list(&folder, "", &mut files)?;
     if std::env::var("TRUNK_PROFILE").as_deref() == Ok("release") {
-        optimise(&folder, &files)?;
+        for file in files.iter().filter(|file| file.ends_with(".wasm")) {
+            optimise(&folder.join(file), |wasm_opt| wasm_opt)?;
+        }
     }
     fs::write(folder.join("sw.js"), service_worker(&folder, &files)?)?;
     Ok(())
@@ -77,30 +80,26 @@ fn service_worker(folder: &Path, files: &[String]) -> Result<String> {
     Ok(format!("const VERSION = \"{version}\";\nconst FILES = {};\n{SERVICE_WORKER}", serde_json::to_string(&urls)?))
 }
 
-fn optimise(folder: &Path, files: &[String]) -> Result<()> {
-    let Some(version) = wasm_opt_version() else {
-        eprintln!("seal: no wasm-opt of version {OLDEST_WASM_OPT} or later on PATH; the page works without, it is only larger");
+/// Makes a wasm file smaller and faster with the wasm-opt that is found first; without one it stays as it is.
+///
+/// # Errors
+/// When wasm-opt fails.
+pub fn optimise(file: &Path, found: impl Fn(Cmd) -> Cmd) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let wasm_opt = || found(Cmd::new("wasm-opt", folder));
+    let version = wasm_opt().arg("--version").output();
+    let version: Option<u32> = version.and_then(|text| text.split_whitespace().find_map(|word| word.parse().ok()));
+    let Some(version) = version.filter(|version| *version >= OLDEST_WASM_OPT) else {
+        eprintln!("No wasm-opt of version {OLDEST_WASM_OPT} or later on PATH; the page works without, it is only larger.");
         return Ok(());
     };
-    for file in files.iter().filter(|file| file.ends_with(".wasm")) {
-        let (path, out) = (folder.join(file), folder.join(format!("{file}.opt")));
-        let before = fs::metadata(&path)?.len();
-        let status = Command::new("wasm-opt").arg("-O3").args(FEATURES).arg(&path).arg("-o").arg(&out).status()?;
-        if !status.success() {
-            bail!("wasm-opt {version} failed on {file}");
-        }
-        let after = fs::metadata(&out)?.len();
-        fs::rename(&out, &path)?;
-        eprintln!("seal: wasm-opt {version}: {file} {} KB -> {} KB", before / 1000, after / 1000);
-    }
+    let out = file.with_extension("wasm.opt");
+    let before = fs::metadata(file)?.len();
+    wasm_opt().arg("-O3").args(FEATURES).arg(file).arg("-o").arg(&out).run()?;
+    let after = fs::metadata(&out)?.len();
+    fs::rename(&out, file)?;
+    eprintln!("wasm-opt {version}: {} {} KB -> {} KB", file.display(), before / 1000, after / 1000);
     Ok(())
-}
-
-fn wasm_opt_version() -> Option<u32> {
-    let output = Command::new("wasm-opt").arg("--version").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let version = text.split_whitespace().find_map(|word| word.parse().ok())?;
-    (version >= OLDEST_WASM_OPT).then_some(version)
 }
 
 #[cfg(test)]

@@ -28,13 +28,21 @@ impl Site {
     /// When `root` is not a folder, or no port is free.
     pub fn start(root: &Path, port: u16) -> Result<Self> {
         ensure!(root.is_dir(), "cannot serve {}: no such folder", root.display());
+        Self::answer(Router::new().fallback_service(ServeDir::new(root)), port)
+    }
+
+    /// Answers requests with `router`, as [`Site::start`] does.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn answer(router: Router, port: u16) -> Result<Self> {
         let listener = bind(port)?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         // A rebuilt page must not meet its own old half.
         let uncached = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let typed = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let router = Router::new().fallback_service(ServeDir::new(root)).layer(uncached).layer(typed);
+        let router = router.layer(uncached).layer(typed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = async move {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::command::Cmd;
+use xtask::command::Cmd;
 
 /// A named command.
 pub struct Step {

@@ -2,6 +2,7 @@
 
 mod data;
 mod eval;
+mod init;
 mod lr_find;
 mod publish;
 mod run;
@@ -49,6 +50,8 @@ enum Command {
         #[command(subcommand)]
         task: run::Task,
     },
+    /// Write a network with random weights, to measure with.
+    Init(init::Init),
     /// Put a model into the page.
     Publish {
         #[command(subcommand)]
@@ -69,6 +72,7 @@ impl Cli {
             Command::Data(args) => args.run(),
             Command::Eval { task: eval::Task::Superres(args) } => args.run(),
             Command::Run { task: run::Task::Superres(args) } => args.run(),
+            Command::Init(args) => args.run(),
             Command::Publish { task: publish::Task::Superres(args) } => args.run(),
         }
     }

@@ -54,6 +54,11 @@ impl Driver {
         Ok(Self { child, url: format!("http://127.0.0.1:{port}"), profile: tempfile::tempdir()? })
     }
 
+    /// The process whose descendants the browsers are.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Opens a browser. The next one finds what this one kept.
     ///
     /// # Errors
@@ -112,6 +117,22 @@ impl Browser {
     /// The browser's.
     pub async fn open(&self, url: &str) -> Result<()> {
         patiently(url, self.client.goto(url)).await
+    }
+
+    /// Goes on in a new tab and closes the one before: what that one loaded and allocated goes with it.
+    ///
+    /// # Errors
+    /// The browser's.
+    pub async fn fresh_tab(&self) -> Result<()> {
+        let tab = patiently("open a tab", self.client.new_window(true)).await?;
+        patiently("close a tab", self.client.close_window()).await?;
+        patiently("go to the new tab", self.client.switch_to_window(tab.handle)).await
+    }
+
+    /// What it is, e.g. `chrome 156.0.8078.108`.
+    pub fn version(&self) -> String {
+        let capability = |name| self.client.capabilities()?.get(name)?.as_str().map(str::to_owned);
+        [capability("browserName"), capability("browserVersion")].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// The value of a JavaScript expression.
