@@ -2,6 +2,7 @@
 
 mod data;
 mod eval;
+mod export;
 mod lr_find;
 mod publish;
 mod run;
@@ -49,6 +50,8 @@ enum Command {
         #[command(subcommand)]
         task: run::Task,
     },
+    /// Write a model for other programs.
+    Export(export::Export),
     /// Put a model into the page.
     Publish {
         #[command(subcommand)]
@@ -69,6 +72,7 @@ impl Cli {
             Command::Data(args) => args.run(),
             Command::Eval { task: eval::Task::Superres(args) } => args.run(),
             Command::Run { task: run::Task::Superres(args) } => args.run(),
+            Command::Export(args) => args.run(),
             Command::Publish { task: publish::Task::Superres(args) } => args.run(),
         }
     }
