@@ -14,7 +14,7 @@ use crate::models::ImageConfig;
 use crate::{Error, Result};
 
 /// The key of the metadata in the file.
-const KEY: &str = "atelier";
+pub(crate) const METADATA: &str = "atelier";
 
 /// How weights are stored. Whatever it is, they are read as f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,8 @@ impl Checkpoint {
         let text = header
             .metadata()
             .as_ref()
-            .and_then(|m| m.get(KEY))
-            .ok_or_else(|| Error::Checkpoint(format!("no `{KEY}` metadata: not written by Atelier")))?;
+            .and_then(|m| m.get(METADATA))
+            .ok_or_else(|| Error::Checkpoint(format!("no `{METADATA}` metadata: not written by Atelier")))?;
         let metadata: Metadata =
             serde_json::from_str(text).map_err(|e| Error::Checkpoint(format!("cannot read its metadata: {e}")))?;
         metadata.config.validate()?;
@@ -122,7 +122,7 @@ impl Checkpoint {
             })
             .collect::<Result<Vec<_>>>()?;
         let text = serde_json::to_string(&self.metadata).map_err(|e| failed(&e))?;
-        safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)]))).map_err(|e| failed(&e))
+        safetensors::serialize(views, Some(HashMap::from([(METADATA.to_owned(), text)]))).map_err(|e| failed(&e))
     }
 
     /// The network and its size.

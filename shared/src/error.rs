@@ -23,6 +23,9 @@ pub enum Error {
     /// The GPU, its driver or the browser's WebGPU refused.
     #[error("WebGPU: {0}")]
     Gpu(String),
+    /// A model that cannot be written as ONNX.
+    #[error("ONNX: {0}")]
+    Onnx(String),
     /// The person asked to stop.
     #[error("stopped")]
     Stopped,

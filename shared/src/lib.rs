@@ -1,12 +1,15 @@
-//! Atelier's models, written once, and the two engines that run them.
+//! Atelier's models, written once, and the engines that run them.
 //!
 //! A model is generic over [`Tensor`]. [`engine::candle`] computes at once, with gradients: it trains, it is the oracle of the
-//! tests and the CPU path of the page. [`engine::webgpu`] records the same calls into a plan for the GPU.
+//! tests and the CPU path of the page. [`engine::webgpu`] records the same calls into a plan for the GPU, `engine::onnx` into a
+//! file for other programs.
 
 pub mod catalogue;
 pub mod checkpoint;
 pub mod engine;
 mod error;
+#[cfg(feature = "onnx")]
+pub mod export;
 pub mod imresize;
 pub mod layers;
 pub mod models;

@@ -17,9 +17,10 @@ const LAYERS: usize = 8;
 fn convolutions() {
     let adapter = block_on(Context::new()).unwrap();
     println!("{:?}", adapter.adapter());
-    for geometry in [Geometry::SOFTWARE, Geometry::HARDWARE] {
+    for (pixels, outputs) in [(4, 1), (8, 1), (4, 2), (8, 2), (6, 1), (2, 2)] {
+        let geometry = Geometry { workgroup: 64, pixels, outputs };
         let context = adapter.with_geometry(geometry);
-        for (channels, kernel, size) in [(48, 3, 64), (48, 1, 64), (48, 3, 256)] {
+        for (channels, kernel, size) in [(64, 3, 32), (48, 1, 64), (3, 9, 64)] {
             let dims = [channels, channels, kernel, kernel];
             let weight = parity::values(1, dims.iter().product()).iter().map(|v| v * 0.05).collect();
             let weight = GpuTensor::constant(&context, weight, &dims).unwrap();
@@ -34,7 +35,7 @@ fn convolutions() {
             block_on(plan.run(&input)).unwrap();
             let first = started.elapsed();
             // The best of a few: others use this machine too.
-            let seconds = (0..5).map(|_| {
+            let seconds = (0..3).map(|_| {
                 let started = Instant::now();
                 block_on(plan.run(&input)).unwrap();
                 started.elapsed().as_secs_f64()

@@ -1,5 +1,7 @@
 //! The engines: implementations of [`crate::Tensor`].
 
 pub mod candle;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 #[cfg(feature = "webgpu")]
 pub mod webgpu;

@@ -2,6 +2,7 @@
 
 mod data;
 mod eval;
+mod export;
 mod init;
 mod lr_find;
 mod publish;
@@ -52,6 +53,8 @@ enum Command {
     },
     /// Write a network with random weights, to measure with.
     Init(init::Init),
+    /// Write a model for other programs.
+    Export(export::Export),
     /// Put a model into the page.
     Publish {
         #[command(subcommand)]
@@ -73,6 +76,7 @@ impl Cli {
             Command::Eval { task: eval::Task::Superres(args) } => args.run(),
             Command::Run { task: run::Task::Superres(args) } => args.run(),
             Command::Init(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Publish { task: publish::Task::Superres(args) } => args.run(),
         }
     }

@@ -27,8 +27,9 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// For adapters that are programs on the CPU.
-    pub const SOFTWARE: Self = Self { workgroup: 64, pixels: 4, outputs: 1 };
+    /// For adapters that are programs on the CPU. SwiftShader gathers every load lane by lane, so reuse is everything: a 3x3
+    /// convolution 64 to 64 takes 926 ms with 4 x 1, 522 with 8 x 1, 433 with 8 x 2.
+    pub const SOFTWARE: Self = Self { workgroup: 64, pixels: 8, outputs: 2 };
     /// For GPUs: more reuse in registers.
     pub const HARDWARE: Self = Self { workgroup: 64, pixels: 4, outputs: 2 };
 

@@ -1,0 +1,22 @@
+//! A checkpoint as a file for other programs.
+
+use crate::checkpoint::{Checkpoint, METADATA};
+use crate::engine::onnx::{Constants, Model, OnnxTensor};
+use crate::models::ImageNetwork;
+use crate::{Error, Result, Scope};
+
+/// Side of the picture that is recorded. No trace of it stays; it is wide enough for any padding and stride.
+const SIDE: usize = 64;
+
+/// The network of `checkpoint` under the name `name`, from `[batch, 3, height, width]` to a picture in its layout. The
+/// checkpoint's metadata is the model's too, under the same key.
+///
+/// # Errors
+/// [`Error::Checkpoint`] when the weights do not fit the configuration, [`Error::Onnx`] when ONNX cannot hold the network.
+pub fn onnx(checkpoint: &Checkpoint, name: &str) -> Result<Model> {
+    let network = ImageNetwork::new(checkpoint.config(), &Scope::root(&Constants { checkpoint }))?;
+    let input = OnnxTensor::input([1, 3, SIDE, SIDE]);
+    let model = Model::new(name, &input, &network.forward(&input)?)?;
+    let metadata = serde_json::to_string(&checkpoint.metadata).map_err(|e| Error::Checkpoint(e.to_string()))?;
+    Ok(model.with_metadata(METADATA, metadata))
+}
