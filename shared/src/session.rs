@@ -29,7 +29,7 @@ pub struct Session {
 }
 
 enum Network {
-    Candle(ImageNetwork<candle_core::Tensor>, Device),
+    Candle(Box<ImageNetwork<candle_core::Tensor>>, Device),
     #[cfg(feature = "webgpu")]
     WebGpu(Box<Recorded>),
 }
@@ -56,7 +56,7 @@ impl Session {
         let network = match engine {
             Engine::Candle(device) => {
                 let source = candle::Constants { checkpoint, device: &device };
-                Network::Candle(ImageNetwork::new(&config, &Scope::root(&source))?, device)
+                Network::Candle(Box::new(ImageNetwork::new(&config, &Scope::root(&source))?), device)
             }
             #[cfg(feature = "webgpu")]
             Engine::WebGpu(context) => {

@@ -1,7 +1,7 @@
-//! The parity suite: every operation and every model, candle on the CPU against WebGPU.
+//! The parity suite: every operation and every model, candle on the CPU against another engine.
 //!
-//! A case is written once, generic over the engine, and runs on both. `tests/tests/parity.rs` runs the suite natively,
-//! `tests/tests/parity_browser.rs` the same one in a browser.
+//! A case is written once, generic over the engine. `tests/tests/parity.rs` runs the suite on WebGPU natively,
+//! `tests/tests/parity_browser.rs` the same one in a browser, `tests/tests/onnx.rs` on what the ONNX engine writes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +23,22 @@ type Cpu = candle_core::Tensor;
 pub trait Compute {
     /// The result on any engine.
     fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T>;
+}
+
+/// An engine that is compared with candle.
+#[allow(async_fn_in_trait)] // Ours alone, on one thread.
+pub trait Engine {
+    /// Runs `case` on candle and here with an input of `dims` and compares.
+    ///
+    /// # Errors
+    /// The first difference or failure, in words.
+    async fn check(&self, name: &str, dims: &[usize], tolerance: Tolerance, case: &impl Compute) -> Result<(), String>;
+
+    /// The same with a network read from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Engine::check`].
+    async fn model(&self, name: &str, checkpoint: &Checkpoint, dims: [usize; 4]) -> Result<(), String>;
 }
 
 /// How far an element may be off.
@@ -93,14 +109,15 @@ pub fn values(seed: u64, count: usize) -> Vec<f32> {
 }
 
 /// Random constants by name; scaled so that a convolution keeps the variance.
-fn constant(name: &str, dims: &[usize]) -> Vec<f32> {
+pub fn constant(name: &str, dims: &[usize]) -> Vec<f32> {
     let seed = name.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
     let fan_in: usize = if dims.len() == 4 { dims[1..].iter().product() } else { 1 };
     let gain = if name.ends_with("weight") { (3.0 / fan_in as f32).sqrt() } else { 1.0 };
     values(seed, dims.iter().product()).into_iter().map(|v| v * gain).collect()
 }
 
-struct CpuConstants;
+/// The constants of every case, for candle.
+pub struct CpuConstants;
 
 impl Source<Cpu> for CpuConstants {
     fn get(&self, name: &str, dims: &[usize], _: Init) -> Result<Cpu> {
@@ -116,32 +133,65 @@ impl Source<GpuTensor> for GpuConstants<'_> {
     }
 }
 
-/// Runs `case` on both engines with an input of `dims` and compares.
+/// What candle makes of `values(1, ..)` as `dims`: dimensions and values.
 ///
 /// # Errors
-/// The first difference or failure, in words.
-pub async fn check(context: &Arc<Context>, dims: &[usize], tolerance: Tolerance, case: &impl Compute) -> Result<(), String> {
-    let input = values(1, dims.iter().product());
-    let words = |e: shared::Error| e.to_string();
-    let x = Cpu::from_slice(&input, dims, &candle_core::Device::Cpu).map_err(|e| e.to_string())?;
-    let wanted = case.compute(&x, &Scope::root(&CpuConstants)).map_err(words)?;
-    let out = wanted.dims().to_vec();
-    let wanted = candle::values(&wanted).map_err(words)?;
+/// candle's, in words.
+pub fn wanted(case: &impl Compute, dims: &[usize]) -> Result<(Vec<usize>, Vec<f32>), String> {
+    let compute = || {
+        let x = Cpu::from_vec(values(1, dims.iter().product()), dims, &candle_core::Device::Cpu)?;
+        let y = case.compute(&x, &Scope::root(&CpuConstants))?;
+        Ok((y.dims().to_vec(), candle::values(&y)?))
+    };
+    compute().map_err(|e: shared::Error| e.to_string())
+}
 
-    let x = GpuTensor::input(dims);
-    let y = case.compute(&x, &Scope::root(&GpuConstants(context))).map_err(words)?;
-    if y.dims() != out {
-        return Err(format!("recorded dims {:?} instead of {out:?}", y.dims()));
+/// A network of this configuration as a case.
+struct Network<'a>(&'a ImageConfig);
+
+impl Compute for Network<'_> {
+    fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T> {
+        ImageNetwork::new(self.0, constants)?.forward(x)
     }
-    let plan = Plan::new(context, &x, &y).map_err(words)?;
-    let first = plan.run(&input).await.map_err(words)?;
-    compare(&first, &wanted, &out, tolerance)?;
-    // A second run finds what the first one left in the buffers.
-    let again = plan.run(&input).await.map_err(words)?;
-    if first != again {
-        return Err("the second run gives another result".into());
+}
+
+/// As [`wanted`], of the network of a checkpoint made by [`checkpoint`].
+///
+/// # Errors
+/// candle's, in words.
+pub fn wanted_of(config: &ImageConfig, dims: &[usize]) -> Result<(Vec<usize>, Vec<f32>), String> {
+    wanted(&Network(config), dims)
+}
+
+/// WebGPU.
+impl Engine for Arc<Context> {
+    async fn check(&self, _: &str, dims: &[usize], tolerance: Tolerance, case: &impl Compute) -> Result<(), String> {
+        let (out, wanted) = wanted(case, dims)?;
+        let words = |e: shared::Error| e.to_string();
+        let x = GpuTensor::input(dims);
+        let y = case.compute(&x, &Scope::root(&GpuConstants(self))).map_err(words)?;
+        if y.dims() != out {
+            return Err(format!("recorded dims {:?} instead of {out:?}", y.dims()));
+        }
+        let plan = Plan::new(self, &x, &y).map_err(words)?;
+        let input = values(1, dims.iter().product());
+        let first = plan.run(&input).await.map_err(words)?;
+        compare(&first, &wanted, &out, tolerance)?;
+        // A second run finds what the first one left in the buffers.
+        let again = plan.run(&input).await.map_err(words)?;
+        if first == again { Ok(()) } else { Err("the second run gives another result".into()) }
     }
-    Ok(())
+
+    async fn model(&self, _: &str, checkpoint: &Checkpoint, dims: [usize; 4]) -> Result<(), String> {
+        let (out, wanted) = wanted_of(checkpoint.config(), &dims)?;
+        let run = async || {
+            let source = Constants { checkpoint, context: self };
+            let network = ImageNetwork::<GpuTensor>::new(checkpoint.config(), &Scope::root(&source))?;
+            let x = GpuTensor::input(dims);
+            Plan::new(self, &x, &network.forward(&x)?)?.run(&values(1, dims.iter().product())).await
+        };
+        compare(&run().await.map_err(|e: shared::Error| e.to_string())?, &wanted, &out, MODEL)
+    }
 }
 
 /// The operations, and chains that plans fuse in every way they know.
@@ -170,8 +220,11 @@ pub mod operations {
             })*
 
             /// Every operation that works on tensors of any shape, and every chain.
-            pub async fn all(context: &Arc<Context>, dims: &[usize], report: &mut Report) {
-                $(report.add(&format!("{} {dims:?}", stringify!($name)), check(context, dims, OPERATION, &$name).await);)*
+            pub async fn all(engine: &impl Engine, dims: &[usize], report: &mut Report) {
+                $(
+                    let name = format!("{} {dims:?}", stringify!($name));
+                    report.add(&name, engine.check(&name, dims, OPERATION, &$name).await);
+                )*
             }
         };
     }
@@ -272,15 +325,17 @@ pub mod operations {
     }
 
     /// Element by element, on tensors of other ranks.
-    pub async fn ranks(context: &Arc<Context>, report: &mut Report) {
+    pub async fn ranks(engine: &impl Engine, report: &mut Report) {
         for dims in [&[][..], &[7], &[3, 5], &[2, 3, 5], &[2, 1, 3, 5, 2]] {
-            report.add(&format!("sigmoid {dims:?}"), check(context, dims, OPERATION, &Silu).await);
-            report.add(&format!("sub {dims:?}"), check(context, dims, OPERATION, &SubReversed).await);
+            let name = format!("silu {dims:?}");
+            report.add(&name, engine.check(&name, dims, OPERATION, &Silu).await);
+            let name = format!("sub {dims:?}");
+            report.add(&name, engine.check(&name, dims, OPERATION, &SubReversed).await);
         }
     }
 
     /// Windows, strides and paddings, with sizes where the last window ends before the border.
-    pub async fn convolutions(context: &Arc<Context>, report: &mut Report) {
+    pub async fn convolutions(engine: &impl Engine, report: &mut Report) {
         for (channels, outputs) in [(1, 1), (3, 48), (4, 5), (5, 4), (48, 3), (13, 13)] {
             for (kernel, stride, padding) in
                 [(1, 1, 0), (3, 1, 1), (3, 1, 0), (3, 2, 1), (5, 1, 2), (5, 3, 0), (7, 2, 3), (2, 2, 0), (4, 1, 3), (3, 1, 5)]
@@ -290,7 +345,7 @@ pub mod operations {
                     for padding in [Padding::Zeros(padding), Padding::Reflect(padding)] {
                         let case = Conv(outputs, kernel, stride, padding, outputs % 2 == 1);
                         let name = format!("conv2d {dims:?} to {outputs}, {kernel}x{kernel} stride {stride}, {padding:?}");
-                        report.add(&name, check(context, &dims, OPERATION, &case).await);
+                        report.add(&name, engine.check(&name, &dims, OPERATION, &case).await);
                     }
                 }
             }
@@ -302,34 +357,36 @@ pub mod operations {
 pub const SHAPES: [[usize; 4]; 6] = [[1, 1, 1, 1], [1, 3, 7, 5], [2, 4, 1, 9], [1, 5, 17, 33], [3, 48, 4, 4], [1, 8, 8, 16]];
 
 /// Every operation on every shape.
-pub async fn operations(context: &Arc<Context>) -> Report {
+pub async fn operations(engine: &impl Engine) -> Report {
     let mut report = Report::default();
     for dims in SHAPES {
-        operations::all(context, &dims, &mut report).await;
+        operations::all(engine, &dims, &mut report).await;
     }
-    operations::ranks(context, &mut report).await;
-    operations::convolutions(context, &mut report).await;
+    operations::ranks(engine, &mut report).await;
+    operations::convolutions(engine, &mut report).await;
     report
 }
 
-/// Every network, at every scale where it has one, as a checkpoint on both engines.
-pub async fn models(context: &Arc<Context>) -> Report {
+/// Every network, at every scale where it has one, as a checkpoint.
+pub async fn models(engine: &impl Engine) -> Report {
     let mut report = Report::default();
     let style = ImageConfig::TransformNet(TransformNetConfig { channels: 5, blocks: 1 });
-    for (height, width) in [(8, 12), (16, 32)] {
-        let name = format!("{style:?} on {height}x{width}");
-        report.add(&name, model(context, style, [1, 3, height, width]).await.map_err(|e| e.to_string()).flatten());
-    }
+    let mut cases: Vec<_> = [(8, 12), (16, 32)].map(|size| (style, size)).into();
     for scale in 2..=4 {
         let rlfn = ImageConfig::Rlfn(RlfnConfig { scale, channels: 13, blocks: 2 });
         let sr_resnet = ImageConfig::SrResnet(SrResnetConfig { scale, channels: 16, blocks: 2 });
         let plain = ImageConfig::Plain(PlainConfig { scale, channels: 16, blocks: 2 });
         for config in [rlfn, sr_resnet, plain] {
-            for (height, width) in [(1, 1), (7, 5), (17, 33)] {
-                let name = format!("{config:?} on {height}x{width}");
-                report.add(&name, model(context, config, [1, 3, height, width]).await.map_err(|e| e.to_string()).flatten());
-            }
+            cases.extend([(1, 1), (7, 5), (17, 33)].map(|size| (config, size)));
         }
+    }
+    for (config, (height, width)) in cases {
+        let name = format!("{config:?} on {height}x{width}");
+        let outcome = match checkpoint(config) {
+            Ok(checkpoint) => engine.model(&name, &checkpoint, [1, 3, height, width]).await,
+            Err(e) => Err(e.to_string()),
+        };
+        report.add(&name, outcome);
     }
     report
 }
@@ -345,19 +402,9 @@ impl Source<Cpu> for Recorder {
     }
 }
 
-async fn model(context: &Arc<Context>, config: ImageConfig, dims: [usize; 4]) -> Result<Result<(), String>> {
+fn checkpoint(config: ImageConfig) -> Result<Checkpoint> {
     let recorder = Recorder::default();
-    let network = ImageNetwork::<Cpu>::new(&config, &Scope::root(&recorder))?;
-    let input = values(2, dims.iter().product());
-    let wanted = network.forward(&Cpu::from_slice(&input, &dims, &candle_core::Device::Cpu)?)?;
-    let out = wanted.dims().to_vec();
-    let wanted = candle::values(&wanted)?;
-
+    ImageNetwork::<Cpu>::new(&config, &Scope::root(&recorder))?;
     let metadata = Metadata { config, provenance: BTreeMap::new(), metrics: BTreeMap::new() };
-    let checkpoint = Checkpoint { metadata, tensors: recorder.0.into_inner() };
-    let source = Constants { checkpoint: &checkpoint, context };
-    let network = ImageNetwork::<GpuTensor>::new(&config, &Scope::root(&source))?;
-    let x = GpuTensor::input(dims);
-    let plan = Plan::new(context, &x, &network.forward(&x)?)?;
-    Ok(compare(&plan.run(&input).await?, &wanted, &out, MODEL))
+    Ok(Checkpoint { metadata, tensors: recorder.0.into_inner() })
 }

@@ -53,12 +53,10 @@ impl Model {
                 OUTPUT,
             )?;
         }
-        let takes_any_size = output.0.sizes != Sizes::Recorded;
+        let takes_any_size = output.0.sizes == Sizes::Every;
         let free = |names| takes_any_size.then_some(names);
         graph.proto.input.push(value(INPUT, input.dims(), free(["batch", "height", "width"]))?);
-        let follows = output.0.sizes == Sizes::Every;
-        let names = follows.then_some(["batch", "output_height", "output_width"]);
-        graph.proto.output.push(value(OUTPUT, output.dims(), names)?);
+        graph.proto.output.push(value(OUTPUT, output.dims(), free(["batch", "output_height", "output_width"]))?);
         let proto = ModelProto {
             ir_version: IR_VERSION,
             producer_name: "atelier".to_owned(),
