@@ -23,6 +23,9 @@ pub enum Error {
     /// The GPU, its driver or the browser's WebGPU refused.
     #[error("WebGPU: {0}")]
     Gpu(String),
+    /// The GPU has not the memory for it; a smaller tile may fit.
+    #[error("WebGPU: {0}")]
+    Memory(String),
     /// A model that cannot be written as ONNX.
     #[error("ONNX: {0}")]
     Onnx(String),

@@ -3,7 +3,8 @@
 
 use candle_core::Device;
 use pollster::block_on;
-use shared::models::ImageConfig;
+use shared::engine::webgpu::Context;
+use shared::models::{ImageConfig, RlfnConfig};
 use shared::picture::Picture;
 use shared::pipeline::Enlargement;
 use shared::session::{Engine, Session};
@@ -23,11 +24,11 @@ fn session(config: ImageConfig) -> Session {
 
 fn enlarge(session: &Session, picture: &Picture, tile: usize) -> (Picture, usize) {
     let mut work = Enlargement::new(session, picture, tile).unwrap();
-    let tiles = work.tiles();
     let mut covered = 0;
     while let Some(region) = block_on(work.step()).unwrap() {
         covered += region.width * region.height;
     }
+    let tiles = work.tiles();
     assert_eq!(work.done(), tiles);
     let result = work.into_result();
     assert_eq!(covered, result.width() * result.height(), "the regions cover the result once");
@@ -82,6 +83,32 @@ fn alpha_and_depth_survive_tiling() {
             assert!(difference <= 1.01 * level, "{config:?}, {kind:?}: {difference} at {at}");
         }
     }
+}
+
+/// A GPU whose largest buffer holds no tile of the size asked for.
+#[test]
+fn short_memory_makes_tiles_smaller_and_changes_nothing() {
+    if std::env::var("ATELIER_NO_GPU").is_ok_and(|v| v == "1") {
+        println!("\n*** SKIPPED: ATELIER_NO_GPU=1, nothing ran on WebGPU ***\n");
+        return;
+    }
+    let context = block_on(Context::new()).unwrap();
+    let checkpoint = random::checkpoint(ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 6, blocks: 1 }), 7);
+    let picture = random::picture(90, 70, Kind { deep: true, alpha: false }, 3);
+    let run = |context| enlarge(&Session::new(&checkpoint, Engine::WebGpu(context)).unwrap(), &picture, 90);
+    let (wanted, one) = run(context.clone());
+    assert_eq!(one, 1);
+    // Two blocks of four channels on 45 x 45 pixels are 65 KB, on 90 x 70 they are 202.
+    let (got, several) = run(context.with_largest_buffer(100_000));
+    assert!(several > 1, "{several} tile");
+    let planes = |picture: &Picture| picture.planes(picture.bounds(), 0, 3);
+    let (difference, at) = worst(&planes(&got), &planes(&wanted));
+    assert!(difference <= 1e-4, "{difference} at {at}");
+
+    let session = Session::new(&checkpoint, Engine::WebGpu(context.with_largest_buffer(1000))).unwrap();
+    let mut hopeless = Enlargement::new(&session, &picture, 90).unwrap();
+    let error = block_on(hopeless.step()).unwrap_err().to_string();
+    assert!(error.contains("use smaller tiles"), "{error}");
 }
 
 /// The halo is `receptive_field`. In a random network the outermost pixels count so little that 1e-5 would not show a halo that

@@ -14,9 +14,15 @@ pub struct Enlargement<'a> {
     session: &'a Session,
     picture: &'a Picture,
     result: Picture,
+    tile: usize,
     rows: Vec<Span>,
     columns: Vec<Span>,
     done: usize,
+}
+
+/// The side of the smallest tile that is worth its halo: it keeps as much again.
+fn smallest(halo: usize) -> usize {
+    4 * halo
 }
 
 impl<'a> Enlargement<'a> {
@@ -32,7 +38,7 @@ impl<'a> Enlargement<'a> {
         let field = field.ok_or_else(|| Error::shape("enlarge", "this network sees the whole picture, so tiles would show"))?;
         // imresize reads two pixels around.
         let halo = field.max(2);
-        let tile = tile.max(4 * halo);
+        let tile = tile.max(smallest(halo));
         let (width, height) = (picture.width(), picture.height());
         let size = width.checked_mul(scale).zip(height.checked_mul(scale));
         let (w, h) = size.ok_or_else(|| Error::Picture(format!("{width} x {height} is too large to enlarge")))?;
@@ -40,6 +46,7 @@ impl<'a> Enlargement<'a> {
             session,
             picture,
             result: Picture::blank(w, h, picture)?,
+            tile,
             rows: spans(height, tile, halo),
             columns: spans(width, tile, halo),
             done: 0,
@@ -58,9 +65,36 @@ impl<'a> Enlargement<'a> {
 
     /// Computes the next tile and says which region of the result it filled; `None` when all are done.
     ///
+    /// Where a GPU has not the memory for it, everything starts again with tiles of half the side: [`Enlargement::tiles`] and
+    /// [`Enlargement::done`] change then, the result does not.
+    ///
     /// # Errors
     /// The engine's own. The tile can be tried again.
     pub async fn step(&mut self) -> Result<Option<Region>> {
+        loop {
+            match self.next().await {
+                Err(Error::Memory(why)) if self.halve() => log::warn!("tiles of {} pixels now: {why}", self.tile),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Starts again with smaller tiles; false where the halo leaves no smaller ones.
+    fn halve(&mut self) -> bool {
+        let halo = self.session.config().receptive_field().map_or(0, |field| field.max(2));
+        // A tile that is larger than the picture does not become smaller by being halved.
+        let tile = self.tile.min(self.picture.width().max(self.picture.height())) / 2;
+        if tile < smallest(halo) {
+            return false;
+        }
+        self.tile = tile;
+        self.rows = spans(self.picture.height(), tile, halo);
+        self.columns = spans(self.picture.width(), tile, halo);
+        self.done = 0;
+        true
+    }
+
+    async fn next(&mut self) -> Result<Option<Region>> {
         let columns = self.columns.len();
         let (Some(row), Some(column)) = (self.rows.get(self.done / columns), self.columns.get(self.done % columns)) else {
             return Ok(None);

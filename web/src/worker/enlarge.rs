@@ -32,12 +32,14 @@ pub async fn run(state: &State, job: u32, model: &Model, choice: Choice) -> Resu
     let engine = state.engines.resolve(choice)?;
     match attempt(state, job, model, &picture, &engine).await {
         // Where the person left the choice to us, a GPU that fails is no reason to stop.
-        Err(shared::Error::Gpu(error)) if choice == Choice::Auto && matches!(engine, Engine::WebGpu(_)) => {
+        Err(shared::Error::Gpu(error) | shared::Error::Memory(error))
+            if choice == Choice::Auto && matches!(engine, Engine::WebGpu(_)) =>
+        {
             state.engines.unload();
             let cpu = Engine::Cpu { gpu_error: Some(error) };
             attempt(state, job, model, &picture, &cpu).await.map_err(|e| e.to_string())
         }
-        Err(error @ shared::Error::Gpu(_)) => {
+        Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) => {
             state.engines.unload();
             Err(error.to_string())
         }
@@ -54,7 +56,9 @@ async fn attempt(state: &State, job: u32, model: &Model, picture: &Rc<Picture>, 
     let tile = kept(engine) + 2 * session.config().receptive_field().unwrap_or_default();
     let begin = now(state);
     let mut enlargement = Enlargement::new(&session, picture, tile)?;
-    state.send(&FromWorker::Started { job, engine: engine.clone(), tiles: enlargement.tiles() }, None);
+    let mut tiles = enlargement.tiles();
+    let started = |tiles| state.send(&FromWorker::Started { job, engine: engine.clone(), tiles }, None);
+    started(tiles);
     loop {
         // Before the first tile too, so that the page is told at once what is happening.
         breathe(&state.scope).await.map_err(|e| shared::Error::Picture(channel::thrown(&e)))?;
@@ -63,6 +67,11 @@ async fn attempt(state: &State, job: u32, model: &Model, picture: &Rc<Picture>, 
             return Ok(());
         }
         let Some(region) = enlargement.step().await? else { break };
+        if tiles != enlargement.tiles() {
+            // Memory was short: it started again with smaller ones.
+            tiles = enlargement.tiles();
+            started(tiles);
+        }
         let pixels = enlargement.result().region_rgba8(region.x, region.y, region.width, region.height);
         let (x, y, width, height) = (region.x, region.y, region.width, region.height);
         let message = FromWorker::Tile { job, x, y, width, height, done: enlargement.done() };

@@ -37,8 +37,8 @@ pub struct Context {
 struct Faults {
     /// Why the device is gone. It stays gone.
     lost: Option<String>,
-    /// The first error that no scope caught since the last report.
-    uncaptured: Option<String>,
+    /// The first error that no scope caught since the last report, and whether it was about memory.
+    uncaptured: Option<(String, bool)>,
 }
 
 impl Context {
@@ -75,7 +75,8 @@ impl Context {
         let (uncaptured, lost) = (faults.clone(), faults.clone());
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
             log::error!("WebGPU: {e}");
-            lock(&uncaptured).uncaptured.get_or_insert_with(|| e.to_string());
+            let memory = matches!(e, wgpu::Error::OutOfMemory { .. });
+            lock(&uncaptured).uncaptured.get_or_insert_with(|| (e.to_string(), memory));
         }));
         device.set_device_lost_callback(move |reason, message| {
             lock(&lost).lost.get_or_insert_with(|| format!("the device was lost ({reason:?}): {message}"));
@@ -104,7 +105,18 @@ impl Context {
     /// The same device with another geometry, for tests and measurements: results stay the same.
     #[cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
     pub fn with_geometry(&self, geometry: Geometry) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(self.sibling(geometry))
+    }
+
+    /// The same device as if it bound at most `bytes` in one buffer, for tests of what happens where memory is short.
+    #[cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+    pub fn with_largest_buffer(&self, bytes: u64) -> Arc<Self> {
+        let limits = wgpu::Limits { max_buffer_size: bytes, ..self.limits.clone() };
+        Arc::new(Self { limits, ..self.sibling(self.geometry) })
+    }
+
+    fn sibling(&self, geometry: Geometry) -> Self {
+        Self {
             device: self.device.clone(),
             queue: self.queue.clone(),
             limits: self.limits.clone(),
@@ -112,7 +124,7 @@ impl Context {
             geometry,
             pipelines: Mutex::default(),
             faults: self.faults.clone(),
-        })
+        }
     }
 
     /// Whether both are on one device. wgpu's own comparison takes devices of two instances for equal.
@@ -188,7 +200,7 @@ impl Context {
             return Ok(());
         }
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        Err(Error::Gpu(format!(
+        Err(Error::Memory(format!(
             "{what} takes {:.1} MiB, but `{}` binds at most {:.1} MiB in one buffer; use smaller tiles",
             mib(bytes),
             self.adapter.name,
@@ -205,12 +217,14 @@ impl Context {
     pub(super) fn fault(&self, symptom: &str) -> Error {
         let mut faults = lock(&self.faults);
         let uncaptured = faults.uncaptured.take();
-        Error::Gpu(match (&faults.lost, uncaptured) {
-            (Some(why), _) => why.clone(),
-            (None, Some(cause)) if !symptom.is_empty() => format!("{cause}; then: {symptom}"),
-            (None, Some(cause)) => cause,
-            (None, None) => symptom.to_owned(),
-        })
+        match (&faults.lost, uncaptured) {
+            (Some(why), _) => Error::Gpu(why.clone()),
+            (None, Some((cause, memory))) => {
+                let words = if symptom.is_empty() { cause } else { format!("{cause}; then: {symptom}") };
+                if memory { Error::Memory(words) } else { Error::Gpu(words) }
+            }
+            (None, None) => Error::Gpu(symptom.to_owned()),
+        }
     }
 
     /// An error when something failed that no scope caught. Natively that is known at once, in a browser only later.

@@ -156,7 +156,7 @@ pub fn lower(input: &GpuTensor, output: &GpuTensor) -> Result<Vec<Step>> {
         }
         let [n, c, h, w] = canonical(dims);
         if [n, c.next_multiple_of(4), h, w].iter().try_fold(4u32, |bytes, &d| bytes.checked_mul(d.try_into().ok()?)).is_none() {
-            return Err(Error::Gpu(format!("a tensor {dims:?} takes more than 4 GiB; use smaller tiles")));
+            return Err(Error::Memory(format!("a tensor {dims:?} takes more than 4 GiB; use smaller tiles")));
         }
         if matches!(node.0.op, Op::Input) && node.0.id != input.0.id {
             return Err(Error::shape("plan", "the result depends on an input that is not the plan's"));

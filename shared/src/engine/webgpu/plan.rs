@@ -36,8 +36,8 @@ impl Plan {
     /// Prepares to compute `output` from `input`, which [`GpuTensor::input`] made.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a tensor is empty or `output` needs another input; [`Error::Gpu`] when a tensor is larger than
-    /// what the device binds in one buffer, or the device fails.
+    /// [`Error::Shape`] when a tensor is empty or `output` needs another input; [`Error::Memory`] when a tensor is larger than
+    /// what the device binds in one buffer, or memory is short; [`Error::Gpu`] when the device fails.
     pub fn new(context: &Arc<Context>, input: &GpuTensor, output: &GpuTensor) -> Result<Self> {
         context.alive()?;
         let steps = lower(input, output)?;
@@ -155,8 +155,11 @@ impl Plan {
         #[cfg(not(target_arch = "wasm32"))]
         context.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| context.fault(&e.to_string()))?;
         let (validation, memory) = (failures.0.await, failures.1.await);
-        if let Some(failure) = validation.or(memory) {
+        if let Some(failure) = validation {
             return Err(context.fault(&failure.to_string()));
+        }
+        if let Some(failure) = memory {
+            return Err(Error::Memory(failure.to_string()));
         }
         match mapped.await {
             Ok(Ok(())) => {}
