@@ -155,7 +155,7 @@ impl Compute for Network<'_> {
     }
 }
 
-/// As [`wanted`], of the network of a checkpoint made by [`checkpoint`].
+/// As [`wanted`], of the network of a checkpoint that [`models`] made.
 ///
 /// # Errors
 /// candle's, in words.
