@@ -338,6 +338,35 @@ fn errors_name_the_file_or_the_value() {
 }
 
 #[test]
+fn export_writes_onnx_beside_the_weights_or_where_it_is_told() {
+    let folder = folder("export");
+    fs::copy(best(&TRAINED, "made-up"), folder.join("small.safetensors")).unwrap();
+    let said = stderr(&succeed(&folder, &["export", "small.safetensors", "--onnx"]));
+    assert!(said.contains("small.onnx: opset 17, ") && said.contains(" nodes, "), "{said}");
+    let parameters: usize =
+        Checkpoint::read(&folder.join("small.safetensors")).unwrap().tensors.values().map(|t| t.values.len()).sum();
+    assert!(said.replace(',', "").contains(&format!(" {parameters} parameters")), "{said}");
+    succeed(&folder, &["export", "small.safetensors", "--onnx", "other.onnx"]);
+    let file = fs::read(folder.join("small.onnx")).unwrap();
+    assert!(file.len() > 4 * parameters);
+    assert_eq!(file, fs::read(folder.join("other.onnx")).unwrap());
+
+    fs::write(folder.join("text.safetensors"), "no weights").unwrap();
+    let cases: [(&[&str], &str); 5] = [
+        (&["export", "small.safetensors", "--onnx", "small.safetensors"], "small.safetensors: its ending must be onnx"),
+        (&["export", "small.safetensors", "--onnx", "no/o.onnx"], "no: the folder does not exist"),
+        (&["export", "none.safetensors", "--onnx"], "none.safetensors"),
+        (&["export", "text.safetensors", "--onnx"], "text.safetensors"),
+        (&["export", "small.safetensors"], "--onnx"),
+    ];
+    for (args, expected) in cases {
+        let said = fail(&folder, args);
+        assert!(said.contains(expected), "trainer {args:?}: `{expected}` is not in {said}");
+    }
+    assert!(!folder.join("text.onnx").exists() && !folder.join("none.onnx").exists());
+}
+
+#[test]
 fn random_weights_follow_the_seed_and_leave_nothing_constant() {
     let folder = folder("init");
     let config = r#"{"model":"rlfn","scale":2,"channels":4,"blocks":1}"#;
