@@ -38,6 +38,16 @@ pub struct Metadata {
     pub metrics: BTreeMap<String, f64>,
 }
 
+impl Metadata {
+    /// As files hold it.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when JSON cannot hold it.
+    pub(crate) fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|e| Error::Checkpoint(e.to_string()))
+    }
+}
+
 /// A dense f32 tensor in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {
@@ -121,7 +131,7 @@ impl Checkpoint {
                 Ok((name.as_str(), TensorView::new(dtype, (*dims).clone(), bytes).map_err(|e| failed(&e))?))
             })
             .collect::<Result<Vec<_>>>()?;
-        let text = serde_json::to_string(&self.metadata).map_err(|e| failed(&e))?;
+        let text = self.metadata.to_json()?;
         safetensors::serialize(views, Some(HashMap::from([(METADATA.to_owned(), text)]))).map_err(|e| failed(&e))
     }
 

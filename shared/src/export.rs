@@ -3,7 +3,7 @@
 use crate::checkpoint::{Checkpoint, METADATA};
 use crate::engine::onnx::{Constants, Model, OnnxTensor};
 use crate::models::ImageNetwork;
-use crate::{Error, Result, Scope};
+use crate::{Result, Scope};
 
 /// Side of the picture that is recorded. No trace of it stays; it is wide enough for any padding and stride.
 const SIDE: usize = 64;
@@ -12,11 +12,11 @@ const SIDE: usize = 64;
 /// checkpoint's metadata is the model's too, under the same key.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] when the weights do not fit the configuration, [`Error::Onnx`] when ONNX cannot hold the network.
+/// [`crate::Error::Checkpoint`] when the weights do not fit the configuration, [`crate::Error::Onnx`] when ONNX cannot hold the
+/// network.
 pub fn onnx(checkpoint: &Checkpoint, name: &str) -> Result<Model> {
     let network = ImageNetwork::new(checkpoint.config(), &Scope::root(&Constants { checkpoint }))?;
     let input = OnnxTensor::input([1, 3, SIDE, SIDE]);
     let model = Model::new(name, &input, &network.forward(&input)?)?;
-    let metadata = serde_json::to_string(&checkpoint.metadata).map_err(|e| Error::Checkpoint(e.to_string()))?;
-    Ok(model.with_metadata(METADATA, metadata))
+    Ok(model.with_metadata(METADATA, checkpoint.metadata.to_json()?))
 }

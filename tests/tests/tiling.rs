@@ -3,11 +3,11 @@
 
 use candle_core::Device;
 use pollster::block_on;
-use shared::engine::webgpu::Context;
 use shared::models::{ImageConfig, RlfnConfig};
 use shared::picture::Picture;
 use shared::pipeline::Enlargement;
 use shared::session::{Engine, Session};
+use tests::gpu;
 use tests::random::{self, Kind};
 
 fn session(config: ImageConfig) -> Session {
@@ -88,11 +88,7 @@ fn alpha_and_depth_survive_tiling() {
 /// A GPU whose largest buffer holds no tile of the size asked for.
 #[test]
 fn short_memory_makes_tiles_smaller_and_changes_nothing() {
-    if std::env::var("ATELIER_NO_GPU").is_ok_and(|v| v == "1") {
-        println!("\n*** SKIPPED: ATELIER_NO_GPU=1, nothing ran on WebGPU ***\n");
-        return;
-    }
-    let context = block_on(Context::new()).unwrap();
+    let Some(context) = gpu::context() else { return };
     let checkpoint = random::checkpoint(ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 6, blocks: 1 }), 7);
     let picture = random::picture(90, 70, Kind { deep: true, alpha: false }, 3);
     let run = |context| enlarge(&Session::new(&checkpoint, Engine::WebGpu(context)).unwrap(), &picture, 90);

@@ -14,6 +14,7 @@ pub struct Enlargement<'a> {
     session: &'a Session,
     picture: &'a Picture,
     result: Picture,
+    halo: usize,
     tile: usize,
     rows: Vec<Span>,
     columns: Vec<Span>,
@@ -46,6 +47,7 @@ impl<'a> Enlargement<'a> {
             session,
             picture,
             result: Picture::blank(w, h, picture)?,
+            halo,
             tile,
             rows: spans(height, tile, halo),
             columns: spans(width, tile, halo),
@@ -81,15 +83,14 @@ impl<'a> Enlargement<'a> {
 
     /// Starts again with smaller tiles; false where the halo leaves no smaller ones.
     fn halve(&mut self) -> bool {
-        let halo = self.session.config().receptive_field().map_or(0, |field| field.max(2));
         // A tile that is larger than the picture does not become smaller by being halved.
         let tile = self.tile.min(self.picture.width().max(self.picture.height())) / 2;
-        if tile < smallest(halo) {
+        if tile < smallest(self.halo) {
             return false;
         }
         self.tile = tile;
-        self.rows = spans(self.picture.height(), tile, halo);
-        self.columns = spans(self.picture.width(), tile, halo);
+        self.rows = spans(self.picture.height(), tile, self.halo);
+        self.columns = spans(self.picture.width(), tile, self.halo);
         self.done = 0;
         true
     }

@@ -1,10 +1,9 @@
 //! Convolution with gradients: ours on the CPU, candle's elsewhere.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
-use super::activation::contiguous;
 use super::direct::{self, Geometry, MAX_TAPS};
-use super::sum_per_channel;
+use super::{f32s, sum_per_channel};
 use crate::tensor::Padding;
 
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, padding: Padding) -> crate::Result<Tensor> {
@@ -73,13 +72,6 @@ impl Conv2d {
         let (outputs, _, kernel, _) = weight.dims4()?;
         let &Self { stride, padding } = self;
         Ok(Geometry { batch, inputs, outputs, height, width, kernel, stride, padding })
-    }
-}
-
-fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match storage {
-        CpuStorage::F32(values) => Ok(&values[contiguous(layout)?]),
-        _ => bail!("internal: f32 only"),
     }
 }
 

@@ -122,15 +122,13 @@ fn spread(g: &Geometry, x: &[f32]) -> Vec<f32> {
         for y in rows {
             let line = &from[mirrored(y, size, height) * width..][..width];
             let to = &mut to[y % s * s * g.plane() + y / s * row..];
+            let mut fill = |x: usize| to[x % s * g.plane() + x / s] = line[mirrored(x, size, width)];
             if s == 1 {
+                // Only mirrored borders are left; where they are zeros there are none.
+                (columns.start..size).chain(size + width..columns.end).for_each(&mut fill);
                 to[size..size + width].copy_from_slice(line);
-            }
-            for x in columns.clone() {
-                // With stride 1 only the mirrored borders are left to do.
-                if s == 1 && (size..size + width).contains(&x) {
-                    continue;
-                }
-                to[x % s * g.plane() + x / s] = line[mirrored(x, size, width)];
+            } else {
+                columns.clone().for_each(fill);
             }
         }
     });

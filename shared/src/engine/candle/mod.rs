@@ -10,7 +10,7 @@ mod direct;
 mod lanes;
 mod norm;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{CpuStorage, D, DType, Device, Layout, Tensor};
 
 use crate::tensor::{Padding, dims4, rules};
 use crate::{Result, Source};
@@ -108,6 +108,14 @@ impl Source<Tensor> for Constants<'_> {
 /// When the device fails.
 pub fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+}
+
+/// The values of a contiguous f32 tensor on the CPU.
+fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match storage {
+        CpuStorage::F32(values) => Ok(&values[activation::contiguous(layout)?]),
+        _ => candle_core::bail!("internal: f32 only"),
+    }
 }
 
 /// Sum over batch, height and width: the gradient of a bias.

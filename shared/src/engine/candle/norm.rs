@@ -1,9 +1,9 @@
 //! Instance norm. On the CPU two passes forward; put together from candle's operations it takes nine.
 
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::activation::contiguous;
+use super::{f32s, sum_per_channel};
 
 pub fn instance_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f32) -> crate::Result<Tensor> {
     if x.device().is_cpu() && x.dtype() == DType::F32 {
@@ -40,10 +40,7 @@ impl CustomOp3 for InstanceNorm {
         bias: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (CpuStorage::F32(x), CpuStorage::F32(weight), CpuStorage::F32(bias)) = (x, weight, bias) else {
-            bail!("internal: f32 only")
-        };
-        let (x, weight, bias) = (&x[contiguous(lx)?], &weight[contiguous(lw)?], &bias[contiguous(lb)?]);
+        let (x, weight, bias) = (f32s(x, lx)?, f32s(weight, lw)?, f32s(bias, lb)?);
         let (_, channels, height, width) = lx.shape().dims4()?;
         let mut y = vec![0.0; x.len()];
         let planes = y.par_chunks_mut(height * width).zip(x.par_chunks(height * width)).enumerate();
@@ -66,13 +63,12 @@ impl CustomOp3 for InstanceNorm {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (y, deviation) = normalised(x, self.epsilon)?;
-        let sum = |t: &Tensor| t.sum((0, 2, 3));
         let along = gradient.mul(&y)?;
         // Of the gradient, what moves the mean or the variance is lost (Ioffe & Szegedy 2015, arXiv:1502.03167, section 3).
         let rest = gradient.broadcast_sub(&gradient.mean_keepdim((2, 3))?)?;
         let rest = rest.sub(&y.broadcast_mul(&along.mean_keepdim((2, 3))?)?)?;
         let scale = weight.reshape((1, weight.elem_count(), 1, 1))?.broadcast_div(&deviation)?;
-        Ok((Some(rest.broadcast_mul(&scale)?), Some(sum(&along)?), Some(sum(gradient)?)))
+        Ok((Some(rest.broadcast_mul(&scale)?), Some(sum_per_channel(&along)?), Some(sum_per_channel(gradient)?)))
     }
 }
 

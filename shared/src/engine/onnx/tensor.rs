@@ -145,11 +145,8 @@ impl Tensor for OnnxTensor {
     fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: impl Into<Padding>) -> Result<Self> {
         let padding = padding.into();
         let out = rules::conv2d(self.dims(), weight.dims(), bias.map(Self::dims), stride, padding)?;
-        let parameters = [("weight", Some(weight)), ("bias", bias)];
-        if let Some((what, _)) = parameters.iter().find(|(_, p)| p.is_some_and(|p| p.0.sizes != Sizes::Constant)) {
-            return Err(Error::shape("conv2d", format!("the {what} must not depend on the input")));
-        }
-        let operands = parameters.iter().filter_map(|(_, p)| *p).map(Self::operand);
+        parameters("conv2d", [Some(weight), bias])?;
+        let operands = std::iter::once(weight).chain(bias).map(Self::operand);
         let (x, zeros) = match padding {
             Padding::Zeros(size) => (self.clone(), size),
             Padding::Reflect(size) => (self.reflected(size), 0),
@@ -165,9 +162,7 @@ impl Tensor for OnnxTensor {
     /// As [`Tensor::instance_norm`]; `weight` and `bias` must not depend on the input.
     fn instance_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
         rules::instance_norm(self.dims(), weight.dims(), bias.dims(), epsilon)?;
-        if [weight, bias].iter().any(|p| p.0.sizes != Sizes::Constant) {
-            return Err(Error::shape("instance_norm", "weight and bias must not depend on the input"));
-        }
+        parameters("instance_norm", [Some(weight), Some(bias)])?;
         let operator = Operator::new("InstanceNormalization", [self.operand(), weight.operand(), bias.operand()]);
         Ok(self.map(operator.with("epsilon", Attribute::Float(epsilon))))
     }
@@ -240,6 +235,16 @@ impl Tensor for OnnxTensor {
                 .with("nearest_mode", Attribute::Text("floor"));
         Ok(operator.gives(out, self.0.sizes))
     }
+}
+
+/// Refuses a weight or a bias that depends on the input.
+fn parameters(op: &'static str, weight_and_bias: [Option<&OnnxTensor>; 2]) -> Result<()> {
+    for (what, parameter) in ["weight", "bias"].into_iter().zip(weight_and_bias) {
+        if parameter.is_some_and(|p| p.0.sizes != Sizes::Constant) {
+            return Err(Error::shape(op, format!("the {what} must not depend on the input")));
+        }
+    }
+    Ok(())
 }
 
 /// Parameters of a checkpoint, as parts of the model under their own names.

@@ -48,13 +48,10 @@ pub enum Kernel {
         /// Whether there is one.
         bias: bool,
     },
-    /// Sums of every channel over `parts` sets of its pixels, and of squares.
-    Moments {
-        /// As many as there are threads for a block of channels.
-        parts: usize,
-    },
-    /// From the moments of an instance norm to the factor and the summand of every channel. Inputs are the moments, what they
-    /// are moments of, weight and bias.
+    /// Sums of every channel over sets of its pixels, and of squares; the result is as wide as there are sets.
+    Moments,
+    /// From the moments of an instance norm to the factor and the summand of every channel. Inputs are what is normalised, its
+    /// moments, weight and bias.
     ScaleAndShift {
         /// The bits of the f32 that is added to the variance.
         epsilon: u32,
@@ -202,6 +199,11 @@ pub fn canonical(dims: &[usize]) -> [usize; 4] {
     out
 }
 
+/// A constant as an input of a step.
+fn constant(tensor: &GpuTensor, packing: Packing) -> (Value, [usize; 4]) {
+    (Value::Constant(tensor.clone(), packing), canonical(&tensor.0.dims))
+}
+
 impl Lowering {
     fn node(&mut self, node: &GpuTensor) -> Result<()> {
         let dims = canonical(&node.0.dims);
@@ -210,21 +212,19 @@ impl Lowering {
             Op::Constant(_) => (Value::Constant(node.clone(), Packing::Blocked), 1),
             Op::Conv2d { x, weight, bias, stride, padding } => {
                 let [_, _, kernel, _] = dims4("conv2d", &weight.0.dims)?;
-                let constant = |t: &GpuTensor, packing| (Value::Constant(t.clone(), packing), canonical(&t.0.dims));
                 let mut inputs = vec![self.stored(x), constant(weight, kernels::weight_packing(kernel, *stride))];
                 inputs.extend(bias.iter().map(|b| constant(b, Packing::Bias)));
                 let kernel = Kernel::Conv2d { kernel, stride: *stride, padding: *padding, bias: bias.is_some() };
                 (self.push(kernel, inputs, dims), 1)
             }
             Op::InstanceNorm { x, weight, bias, epsilon } => {
-                let constant = |t: &GpuTensor| (Value::Constant(t.clone(), Packing::Bias), canonical(&t.0.dims));
-                let x_stored = self.stored(x);
                 let [n, c, h, w] = dims;
                 let lanes = 8 * c.div_ceil(4);
                 let parts = (h * w).div_ceil(PIXELS_OF_A_PART).min(PARTS);
                 let sums = [n, lanes, 1, parts];
-                let moments = self.push(Kernel::Moments { parts }, vec![x_stored.clone()], sums);
-                let inputs = vec![(moments, sums), x_stored, constant(weight), constant(bias)];
+                let x_stored = self.stored(x);
+                let moments = self.push(Kernel::Moments, vec![x_stored.clone()], sums);
+                let inputs = vec![x_stored, (moments, sums), constant(weight, Packing::Bias), constant(bias, Packing::Bias)];
                 let scale = self.push(Kernel::ScaleAndShift { epsilon: epsilon.to_bits() }, inputs, [n, lanes, 1, 1]);
                 let step = self.copy(x);
                 self.steps[step].epilogue.push(Stage::Normalise { operand: 0 });

@@ -4,10 +4,12 @@
 //         weight[o, c, ky, kx] * source[n, c, stride y + ky - padding, stride x + kx - padding]
 // Grid    a thread for $PIXELS rows of one column and $OUTPUTS blocks of output channels; a workgroup has one set of output
 //         channels, so that all of its threads load the same weights
-// Layout  source [N, in_blocks, in_height, in_width] of vec4; weight [blocks, in_blocks, kernel, kernel, 4 of C] of 4 of O
+// Layout  source [N, in_blocks, in_height, in_width] of vec4; weight [blocks, in_blocks, kernel, kernel, 4 of C] of 4 of O, the
+//         window by rows, or by columns where SLIDE is
 // Idea    register blocking (Volkov & Demmel 2008) without workgroup memory: a load of $PIXELS pixels and 4 x $OUTPUTS weights
-//         serves 4 x $PIXELS x $OUTPUTS products of vec4, and neighbouring threads load neighbouring pixels. The window is a
-//         rolled loop: unrolled, SwiftShader compiles for seconds.
+//         serves 4 x $PIXELS x $OUTPUTS products of vec4, and neighbouring threads load neighbouring pixels. With SLIDE, for
+//         stride 1 and a small window, the rows of a thread slide along a column of it: $PIXELS + kernel - 1 loads of pixels
+//         serve $PIXELS x kernel products. Other windows are rolled loops: unrolled, SwiftShader compiles for seconds.
 
 @group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
@@ -48,6 +50,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum${p}_$o = start$o;
 #end
 #end
+#if SLIDE
+#for r in ROWS
+    let row$r = border(y + $r, shape.in_height);
+#end
+    for (var c = 0u; c < shape.in_blocks; c++) {
+        let plane = (n * shape.in_blocks + c) * shape.in_height;
+        for (var kx = 0u; kx < $KERNEL; kx++) {
+            let column = border(x + kx, shape.in_width);
+#for r in ROWS
+#if REFLECT
+            let v$r = source[(plane + row$r) * shape.in_width + column];
+#else
+            let v$r = select(vec4<f32>(), source[(plane + row$r) * shape.in_width + column], row$r < shape.in_height && column < shape.in_width);
+#end
+#end
+#for o in OUTPUTS
+#for k in KERNEL
+            let m${o}_$k = mat4x4<f32>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);
+            w$o += 4;
+#for p in PIXELS
+            sum${p}_$o += m${o}_$k * v${p+k};
+#end
+#end
+#end
+        }
+    }
+#else
     for (var c = 0u; c < shape.in_blocks; c++) {
         let plane = (n * shape.in_blocks + c) * shape.in_height;
         for (var ky = 0u; ky < shape.kernel; ky++) {
@@ -74,6 +103,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
     }
+#end
 #for o in OUTPUTS
     if (block + $o < shape.blocks) {
 #for p in PIXELS

@@ -94,9 +94,8 @@ fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
     match kernel {
         Kernel::Pack => ("pack", include_str!("pack.wgsl")),
         Kernel::Copy => ("copy", include_str!("copy.wgsl")),
-        Kernel::Conv2d { kernel, stride: 1, .. } if kernel <= SLIDING => ("conv2d_slide", include_str!("conv2d_slide.wgsl")),
         Kernel::Conv2d { .. } => ("conv2d", include_str!("conv2d.wgsl")),
-        Kernel::Moments { .. } => ("moments", include_str!("moments.wgsl")),
+        Kernel::Moments => ("moments", include_str!("moments.wgsl")),
         Kernel::ScaleAndShift { .. } => ("scale_and_shift", include_str!("scale_and_shift.wgsl")),
         Kernel::CatChannels => ("cat_channels", include_str!("cat_channels.wgsl")),
         Kernel::PixelShuffle(_) => ("pixel_shuffle", include_str!("pixel_shuffle.wgsl")),
@@ -104,9 +103,14 @@ fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
     }
 }
 
+/// Whether the rows of a thread slide along the window of a convolution.
+fn slides(kernel: usize, stride: usize) -> bool {
+    stride == 1 && kernel <= SLIDING
+}
+
 /// How the kernel of a convolution reads its weights.
 pub(super) fn weight_packing(kernel: usize, stride: usize) -> Packing {
-    if stride == 1 && kernel <= SLIDING { Packing::WeightColumns } else { Packing::Weight }
+    if slides(kernel, stride) { Packing::WeightColumns } else { Packing::Weight }
 }
 
 /// What dispatch `part` of a step reads, in the order of its bindings: inputs, then operands.
@@ -121,11 +125,13 @@ pub(super) fn reads(step: &Step, part: usize) -> impl Iterator<Item = &Value> {
 /// The WGSL of a step.
 pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
     let cat = step.kernel == Kernel::CatChannels;
-    let sums = matches!(step.kernel, Kernel::Moments { .. } | Kernel::ScaleAndShift { .. });
+    let sums = matches!(step.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. });
     let conv = matches!(step.kernel, Kernel::Conv2d { .. });
-    let (kernel, reflect, bias) = match step.kernel {
-        Kernel::Conv2d { kernel, padding, bias, .. } => (kernel, matches!(padding, Padding::Reflect(_)), bias),
-        _ => (1, false, false),
+    let (kernel, slide, reflect, bias) = match step.kernel {
+        Kernel::Conv2d { kernel, stride, padding, bias } => {
+            (kernel, slides(kernel, stride), matches!(padding, Padding::Reflect(_)), bias)
+        }
+        _ => (1, false, false, false),
     };
     let epsilon = match step.kernel {
         Kernel::ScaleAndShift { epsilon } => f32::from_bits(epsilon),
@@ -135,7 +141,7 @@ pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
         .number("CONV", usize::from(conv))
         .number("REFLECT", usize::from(reflect))
         .number("KERNEL", kernel)
-        .number("WINDOW", kernel * kernel)
+        .number("SLIDE", usize::from(slide))
         .number("ROWS", geometry.pixels + kernel - 1)
         .text("EPSILON", format!("{epsilon:?}f"))
         .number("WORKGROUP", geometry.workgroup)
@@ -198,10 +204,7 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
     let mut first = 0;
     let mut all = Vec::with_capacity(parts);
     for part in 0..parts {
-        let [_, ic, ih, iw] = match step.kernel {
-            Kernel::ScaleAndShift { .. } => step.inputs[1].1,
-            _ => step.inputs[part].1,
-        };
+        let [_, ic, ih, iw] = step.inputs[part].1;
         let lanes = if part + 1 == parts { 4 * blocks - first } else { ic };
         let (kernel, stride, padding) = match step.kernel {
             Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding.size()),
@@ -209,8 +212,8 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
         };
         let factor = match step.kernel {
             Kernel::PixelShuffle(factor) | Kernel::UpsampleNearest(factor) => factor,
-            // The moments' parts; what their sizes are of is the second input.
-            Kernel::ScaleAndShift { .. } => step.inputs[0].1[3],
+            // The moments' parts.
+            Kernel::ScaleAndShift { .. } => step.inputs[1].1[3],
             _ => 1,
         };
         let groups = match step.kernel {
@@ -218,7 +221,8 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
                 let strips = h.div_ceil(geometry.pixels) * w;
                 n * blocks.div_ceil(geometry.outputs(c)) * strips.div_ceil(geometry.workgroup)
             }
-            Kernel::Moments { parts } => (n * ic.div_ceil(4) * parts).div_ceil(geometry.workgroup),
+            // As wide as there are parts.
+            Kernel::Moments => (n * ic.div_ceil(4) * w).div_ceil(geometry.workgroup),
             Kernel::ScaleAndShift { .. } => (n * blocks / 2).div_ceil(geometry.workgroup),
             Kernel::CatChannels => (n * lanes.div_ceil(4) * h * w).div_ceil(geometry.workgroup),
             _ => (n * blocks * h * w).div_ceil(geometry.workgroup),
@@ -317,7 +321,7 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                 }
             }
         }
-        for (kernel, inputs) in [(Kernel::Moments { parts: 2 }, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
+        for (kernel, inputs) in [(Kernel::Moments, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
             let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);
             let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], planar: false };
             all.push((format!("{kernel:?} {geometry:?}"), source(&step, geometry)?));

@@ -2,10 +2,10 @@
 //
 // Formula factor = weight / sqrt(variance + epsilon), summand = bias - mean factor
 // Grid    a thread for every block of channels
-// Layout  moments as moments.wgsl writes them; source as it reads it; result [N, 2 blocks] of vec4, factors before summands
+// Layout  source as moments.wgsl reads it; moments as it writes them; result [N, 2 blocks] of vec4, factors before summands
 
-@group(0) @binding(2) var<storage, read> moments: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> moments: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
 
