@@ -10,7 +10,7 @@ use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::models::ImageConfig;
+use crate::models::{Config, ImageConfig, TranslationConfig};
 use crate::{Error, Result};
 
 /// The key of the metadata in the file.
@@ -25,11 +25,25 @@ pub enum Precision {
     F32,
 }
 
+/// What the words of a network for sentences are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// The language that it reads, as an ISO 639-1 code, or another name.
+    pub source: String,
+    /// The language that it writes.
+    pub target: String,
+    /// The content of `tokenizer.json`. See `text::Tokenizer`.
+    pub tokenizer: String,
+}
+
 /// What a checkpoint says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The network and its size.
-    pub config: ImageConfig,
+    pub config: Config,
+    /// Of a network for sentences: what its words are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text>,
     /// Where the weights come from: data, steps, program. One line a fact.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
@@ -39,6 +53,11 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Of a network of which nothing else is known.
+    pub fn new(config: impl Into<Config>) -> Self {
+        Self { config: config.into(), text: None, provenance: BTreeMap::new(), metrics: BTreeMap::new() }
+    }
+
     /// As files hold it.
     ///
     /// # Errors
@@ -135,9 +154,26 @@ impl Checkpoint {
         safetensors::serialize(views, Some(HashMap::from([(METADATA.to_owned(), text)]))).map_err(|e| failed(&e))
     }
 
-    /// The network and its size.
-    pub fn config(&self) -> &ImageConfig {
-        &self.metadata.config
+    /// The network and its size, of one from picture to picture.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is of another kind.
+    pub fn image(&self) -> Result<&ImageConfig> {
+        match &self.metadata.config {
+            Config::Image(config) => Ok(config),
+            Config::Translation(_) => Err(Error::Checkpoint("a network for sentences, not for pictures".into())),
+        }
+    }
+
+    /// The network and its size, of one from sentence to sentence.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is of another kind.
+    pub fn translation(&self) -> Result<&TranslationConfig> {
+        match &self.metadata.config {
+            Config::Translation(config) => Ok(config),
+            Config::Image(_) => Err(Error::Checkpoint("a network for pictures, not for sentences".into())),
+        }
     }
 
     /// The values of one tensor.

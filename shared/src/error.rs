@@ -26,6 +26,9 @@ pub enum Error {
     /// The GPU has not the memory for it; a smaller tile may fit.
     #[error("WebGPU: {0}")]
     Memory(String),
+    /// A tokenizer that cannot be read, or a text that cannot be translated.
+    #[error("{0}")]
+    Text(String),
     /// A model that cannot be written as ONNX.
     #[error("ONNX: {0}")]
     Onnx(String),

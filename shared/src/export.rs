@@ -15,7 +15,7 @@ const SIDE: usize = 64;
 /// [`crate::Error::Checkpoint`] when the weights do not fit the configuration, [`crate::Error::Onnx`] when ONNX cannot hold the
 /// network.
 pub fn onnx(checkpoint: &Checkpoint, name: &str) -> Result<Model> {
-    let network = ImageNetwork::new(checkpoint.config(), &Scope::root(&Constants { checkpoint }))?;
+    let network = ImageNetwork::new(checkpoint.image()?, &Scope::root(&Constants { checkpoint }))?;
     let input = OnnxTensor::input([1, 3, SIDE, SIDE]);
     let model = Model::new(name, &input, &network.forward(&input)?)?;
     Ok(model.with_metadata(METADATA, checkpoint.metadata.to_json()?))

@@ -17,6 +17,8 @@ pub mod picture;
 pub mod pipeline;
 pub mod session;
 pub mod tensor;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod weights;
 
 pub use error::{Error, Result};

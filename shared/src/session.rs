@@ -52,7 +52,7 @@ impl Session {
     /// # Errors
     /// [`Error::Checkpoint`] when the weights do not fit the configuration, or the engine's own.
     pub fn new(checkpoint: &Checkpoint, engine: Engine) -> Result<Self> {
-        let config = *checkpoint.config();
+        let config = *checkpoint.image()?;
         let network = match engine {
             Engine::Candle(device) => {
                 let source = candle::Constants { checkpoint, device: &device };

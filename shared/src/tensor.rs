@@ -27,11 +27,12 @@ impl From<usize> for Padding {
     }
 }
 
-/// An immutable f32 tensor in NCHW order, on some engine.
+/// An immutable f32 tensor on some engine: pictures in NCHW order, sequences with their features last.
 ///
 /// Engines implement it by computing at once (candle) or by recording what is to be computed (WebGPU). A model is generic over
 /// it, so the network that trains is the network that runs in the page. Every method checks its shapes and returns
-/// [`Error::Shape`] instead of panicking. `N`, `C`, `H`, `W` below are batch, channels, height and width.
+/// [`Error::Shape`] instead of panicking. `N`, `C`, `H`, `W` below are batch, channels, height and width; `B`, `T`, `F` are
+/// batch, time and features. Indices are whole numbers in f32, exact up to 2^24, so that what an engine computes can be one.
 pub trait Tensor: Clone {
     /// The dimensions, outermost first.
     fn dims(&self) -> &[usize];
@@ -80,6 +81,38 @@ pub trait Tensor: Clone {
 
     /// Every pixel repeated `factor` times in both directions: `[N, C, H, W]` to `[N, C, H * factor, W * factor]`.
     fn upsample_nearest(&self, factor: usize) -> Result<Self>;
+
+    /// `(exp(x) - exp(-x)) / (exp(x) + exp(-x))`.
+    fn tanh(&self) -> Result<Self>;
+
+    /// `x W^T + bias` in the last dimension: `self` is `[.., I]` of at most three dimensions, `weight` `[O, I]`, `bias` `[O]`,
+    /// the result `[.., O]`.
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self>;
+
+    /// Every last dimension to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016, arXiv:1607.06450):
+    /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` over `[.., F]`, of at most three dimensions, with `weight` and
+    /// `bias` `[F]`.
+    fn layer_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self>;
+
+    /// Rows by number, an embedding or a choice: `self` is a table `[V, ..]`, `indices` are whole numbers below V of dimensions
+    /// `I`; the result is `[I, ..]`. At most three dimensions. An index beyond the table is an error where it is known, and
+    /// gives any row elsewhere.
+    fn take(&self, indices: &Self) -> Result<Self>;
+
+    /// How much every query looks at every key (Vaswani et al. 2017, arXiv:1706.03762): the softmax over keys of
+    /// `q k / sqrt(F / heads) + mask`, every head with its own part of the features.
+    ///
+    /// `self` are queries `[B, T, F]`, `keys` `[B, S, F]`; `mask` is `[B or 1, T or 1, S]`, 0 where a query may look and very
+    /// negative where not. The result is `[B, heads, T, S]`.
+    fn attention_weights(&self, keys: &Self, heads: usize, mask: Option<&Self>) -> Result<Self>;
+
+    /// Means of values by such weights: `self` is `[B, heads, T, S]`, `values` `[B, S, F]`; the result is `[B, T, F]`, every head
+    /// with its own part of the features.
+    fn attend(&self, values: &Self) -> Result<Self>;
+
+    /// With the row at `position` replaced, the way a cache grows: `self` is `[B, T, F]`, `row` `[B, 1, F]`, `position` one whole
+    /// number below T in `[1]`.
+    fn put(&self, row: &Self, position: &Self) -> Result<Self>;
 }
 
 /// `[N, C, H, W]` of a tensor, or a shape error of `op` when it has not four dimensions.
@@ -156,6 +189,101 @@ pub(crate) mod rules {
             return Err(Error::shape(OP, format!("{c} channels are not a multiple of {r} squared")));
         }
         Ok([n, c / (r * r), h * r, w * r])
+    }
+
+    /// Sequences have their features last, and at most three dimensions.
+    fn features(op: &'static str, x: &[usize]) -> Result<usize> {
+        match x {
+            [] => Err(Error::shape(op, "a single number has no features")),
+            [_, _, _, _, ..] => Err(Error::shape(op, format!("{x:?} has more than three dimensions"))),
+            [.., features] if !x.contains(&0) => Ok(*features),
+            _ => Err(Error::shape(op, format!("{x:?} is empty"))),
+        }
+    }
+
+    pub fn linear(x: &[usize], weight: &[usize], bias: Option<&[usize]>) -> Result<Vec<usize>> {
+        const OP: &str = "linear";
+        let inputs = features(OP, x)?;
+        let &[outputs, wanted] = weight else {
+            return Err(Error::shape(OP, format!("expected a weight [O, I], got {weight:?}")));
+        };
+        if wanted != inputs || outputs == 0 {
+            return Err(Error::shape(OP, format!("input {x:?} has {inputs} features, weight {weight:?} wants {wanted}")));
+        }
+        if let Some(bias) = bias
+            && bias != [outputs]
+        {
+            return Err(Error::shape(OP, format!("bias {bias:?} does not fit weight {weight:?}")));
+        }
+        let mut out = x.to_vec();
+        if let Some(last) = out.last_mut() {
+            *last = outputs;
+        }
+        Ok(out)
+    }
+
+    pub fn layer_norm(x: &[usize], weight: &[usize], bias: &[usize], epsilon: f32) -> Result<()> {
+        const OP: &str = "layer_norm";
+        let features = features(OP, x)?;
+        if weight != [features] || bias != [features] {
+            return Err(Error::shape(OP, format!("weight {weight:?} and bias {bias:?} do not fit input {x:?}")));
+        }
+        if !(epsilon.is_finite() && epsilon > 0.0) {
+            return Err(Error::shape(OP, format!("epsilon {epsilon} must be above 0")));
+        }
+        Ok(())
+    }
+
+    pub fn take(table: &[usize], indices: &[usize]) -> Result<Vec<usize>> {
+        const OP: &str = "take";
+        let [_, row @ ..] = table else { return Err(Error::shape(OP, "a single number has no rows")) };
+        if table.contains(&0) || indices.contains(&0) || table.len() > 3 || indices.len() + row.len() > 3 {
+            let why = format!("{indices:?} rows of {table:?} are none, or have more than three dimensions");
+            return Err(Error::shape(OP, why));
+        }
+        Ok([indices, row].concat())
+    }
+
+    /// `[B, T, F]`.
+    fn dims3(op: &'static str, dims: &[usize]) -> Result<[usize; 3]> {
+        features(op, dims)?;
+        dims.try_into().map_err(|_| Error::shape(op, format!("expected [B, T, F], got {dims:?}")))
+    }
+
+    pub fn attention_weights(q: &[usize], k: &[usize], heads: usize, mask: Option<&[usize]>) -> Result<[usize; 4]> {
+        const OP: &str = "attention_weights";
+        let ([b, t, f], [kb, s, kf]) = (dims3(OP, q)?, dims3(OP, k)?);
+        if (b, f) != (kb, kf) {
+            return Err(Error::shape(OP, format!("queries {q:?} and keys {k:?} do not fit")));
+        }
+        if heads == 0 || !f.is_multiple_of(heads) {
+            return Err(Error::shape(OP, format!("{f} features do not divide among {heads} heads")));
+        }
+        if let Some(mask) = mask {
+            let fits = matches!(mask, &[mb, mt, ms] if (mb == b || mb == 1) && (mt == t || mt == 1) && ms == s);
+            if !fits {
+                return Err(Error::shape(OP, format!("mask {mask:?} does not fit queries {q:?} and keys {k:?}")));
+            }
+        }
+        Ok([b, heads, t, s])
+    }
+
+    pub fn attend(weights: &[usize], values: &[usize]) -> Result<[usize; 3]> {
+        const OP: &str = "attend";
+        let ([b, heads, t, s], [vb, vs, f]) = (dims4(OP, weights)?, dims3(OP, values)?);
+        if (b, s) != (vb, vs) || weights.contains(&0) || !f.is_multiple_of(heads) {
+            return Err(Error::shape(OP, format!("weights {weights:?} and values {values:?} do not fit")));
+        }
+        Ok([b, t, f])
+    }
+
+    pub fn put(x: &[usize], row: &[usize], position: &[usize]) -> Result<()> {
+        const OP: &str = "put";
+        let [b, _, f] = dims3(OP, x)?;
+        if row != [b, 1, f] || position != [1] {
+            return Err(Error::shape(OP, format!("row {row:?} and position {position:?} do not fit {x:?}")));
+        }
+        Ok(())
     }
 
     pub fn upsample_nearest(x: &[usize], factor: usize) -> Result<[usize; 4]> {

@@ -21,6 +21,9 @@ pub enum Init {
         /// The upscaling factor of the pixel shuffle.
         scale: usize,
     },
+    /// `[T, F]`: row `t` has `sin(t / 10000^(2 i / F))` for i below F / 2, then the cosines (Vaswani et al. 2017,
+    /// arXiv:1706.03762).
+    Sinusoid,
 }
 
 /// A source of parameters, by name.

@@ -183,10 +183,10 @@ impl Engine for Arc<Context> {
     }
 
     async fn model(&self, _: &str, checkpoint: &Checkpoint, dims: [usize; 4]) -> Result<(), String> {
-        let (out, wanted) = wanted_of(checkpoint.config(), &dims)?;
+        let (out, wanted) = wanted_of(checkpoint.image().map_err(|e| e.to_string())?, &dims)?;
         let run = async || {
             let source = Constants { checkpoint, context: self };
-            let network = ImageNetwork::<GpuTensor>::new(checkpoint.config(), &Scope::root(&source))?;
+            let network = ImageNetwork::<GpuTensor>::new(checkpoint.image()?, &Scope::root(&source))?;
             let x = GpuTensor::input(dims);
             Plan::new(self, &x, &network.forward(&x)?)?.run(&values(1, dims.iter().product())).await
         };
@@ -405,6 +405,6 @@ impl Source<Cpu> for Recorder {
 fn checkpoint(config: ImageConfig) -> Result<Checkpoint> {
     let recorder = Recorder::default();
     ImageNetwork::<Cpu>::new(&config, &Scope::root(&recorder))?;
-    let metadata = Metadata { config, provenance: BTreeMap::new(), metrics: BTreeMap::new() };
+    let metadata = Metadata::new(config);
     Ok(Checkpoint { metadata, tensors: recorder.0.into_inner() })
 }

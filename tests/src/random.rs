@@ -39,7 +39,7 @@ impl Source<Tensor> for Random {
 pub fn checkpoint(config: ImageConfig, seed: u64) -> Checkpoint {
     let source = Random { rng: ChaCha8Rng::seed_from_u64(seed).into(), tensors: RefCell::default() };
     ImageNetwork::<Tensor>::new(&config, &Scope::root(&source)).expect("a random network");
-    let metadata = Metadata { config, provenance: BTreeMap::new(), metrics: BTreeMap::new() };
+    let metadata = Metadata::new(config);
     Checkpoint { metadata, tensors: source.tensors.into_inner() }
 }
 

@@ -195,7 +195,7 @@ impl Engine for Exported {
         let number = self.cases.borrow().len();
         self.facts.borrow_mut().push(Facts { name: name.to_owned(), number, checkpoint: checkpoint.clone() });
         // Sizes that every network takes are multiples of 4.
-        self.add(name, &model, &dims, 4, &|size| parity::wanted_of(checkpoint.config(), size))
+        self.add(name, &model, &dims, 4, &|size| parity::wanted_of(checkpoint.image().map_err(|e| e.to_string())?, size))
     }
 }
 

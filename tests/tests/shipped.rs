@@ -69,7 +69,7 @@ fn every_model_loads_and_fits() {
         assert!(stored.iter().all(|(_, tensor)| tensor.dtype() == Dtype::F16), "{name} is not f16 throughout");
 
         let checkpoint = Checkpoint::from_bytes(&bytes).expect(name);
-        assert_eq!(model["scale"], checkpoint.config().scale(), "{name}");
+        assert_eq!(model["scale"], checkpoint.image().unwrap().scale(), "{name}");
         let parameters: usize = checkpoint.tensors.values().map(|tensor| tensor.values.len()).sum();
         assert_eq!(model["parameters"], parameters, "{name}");
         let metrics: BTreeMap<String, f64> = serde_json::from_value(model["metrics"].clone()).expect(name);

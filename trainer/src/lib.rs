@@ -10,4 +10,6 @@ pub mod runs;
 pub mod schedule;
 pub mod seed;
 pub mod superres;
+pub mod training;
+pub mod translate;
 pub mod variables;

@@ -58,6 +58,10 @@ impl Source<Tensor> for Variables {
                 let coarse = normals(&mut rng, count / cell.max(1), gain / fan_in.sqrt());
                 (0..count).map(|i| coarse[i / per_output / cell * per_output + i % per_output]).collect()
             }
+            Init::Sinusoid => {
+                let features = dims.last().copied().unwrap_or(1).max(1);
+                (0..count).map(|i| sinusoid(i / features, i % features, features)).collect()
+            }
         };
         let var = Var::from_vec(values, dims, &self.device)?;
         if self.vars.borrow_mut().insert(name.to_owned(), var.clone()).is_some() {
@@ -65,6 +69,13 @@ impl Source<Tensor> for Variables {
         }
         Ok(var.as_tensor().clone())
     }
+}
+
+/// See [`Init::Sinusoid`].
+fn sinusoid(row: usize, column: usize, features: usize) -> f32 {
+    let half = features.div_ceil(2);
+    let angle = row as f32 / 10_000f32.powf((column % half) as f32 / half as f32);
+    if column < half { angle.sin() } else { angle.cos() }
 }
 
 /// Normal values by Box and Muller's transform.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
-use shared::checkpoint::Checkpoint;
+use shared::checkpoint::{Checkpoint, Metadata};
 use shared::models::{ImageConfig, RlfnConfig};
 use shared::{Init, Scope};
 use trainer::learner::callbacks::{Accumulation, EarlyStopping, Ema, LossScale, LrFinder, NanGuard, Scheduler};
@@ -23,8 +23,8 @@ impl Task for Line {
     type Model = Tensor;
     type Batch = f32;
 
-    fn config(&self) -> ImageConfig {
-        ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 4, blocks: 1 })
+    fn metadata(&self) -> Metadata {
+        Metadata::new(ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 4, blocks: 1 }))
     }
     fn model(&self, scope: &Scope<Tensor>) -> shared::Result<Tensor> {
         scope.sub("line").get("slope", &[1], Init::Const(0.0))

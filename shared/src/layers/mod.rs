@@ -1,7 +1,13 @@
 //! Layers: a struct that holds parameters, a constructor that asks a [`crate::Scope`] for them, a `forward`.
 
 mod conv2d;
+mod dropout;
 mod instance_norm;
+mod layer_norm;
+mod linear;
 
 pub use conv2d::Conv2d;
+pub use dropout::{Dropout, Keep};
 pub use instance_norm::InstanceNorm;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;

@@ -1,6 +1,10 @@
-//! What surrounds a network: pictures in, pictures out.
+//! What surrounds a network: pictures in, pictures out; sentences in, sentences out.
 
 mod enlarge;
+#[cfg(feature = "text")]
+pub mod search;
 pub mod tiles;
+#[cfg(feature = "text")]
+pub mod translate;
 
 pub use enlarge::Enlargement;

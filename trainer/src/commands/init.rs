@@ -51,7 +51,7 @@ impl Init {
             }
         }
         let provenance = BTreeMap::from([("weights".to_owned(), format!("random, from the seed {}", self.seed))]);
-        let checkpoint = Checkpoint { metadata: Metadata { config, provenance, metrics: BTreeMap::new() }, tensors };
+        let checkpoint = Checkpoint { metadata: Metadata { provenance, ..Metadata::new(config) }, tensors };
         write_atomically(&self.output, &checkpoint.to_bytes(Precision::F16)?)?;
         info!("{}: random weights from the seed {}", self.output.display(), self.seed);
         Ok(())

@@ -53,19 +53,19 @@ impl Superres {
         );
         super::writable(&self.plot)?;
         let mut config = self.settings.config()?;
-        let steps = match config.length {
+        let steps = match config.training.length {
             Length::Steps(steps) => steps,
             Length::Minutes(_) => STEPS,
         };
-        config.length = Length::Steps(steps);
+        config.training.length = Length::Steps(steps);
         // No validation: the loss of the batches is what counts.
-        config.epoch_steps = u64::MAX;
+        config.training.epoch_steps = u64::MAX;
         let (task, run) = config.prepare(self.device.open()?, super::progress_bar)?;
         let bar = super::progress_bar("{elapsed_precise} {wide_bar} {percent}% {msg}");
         let mut points = Vec::new();
         let finder = LrFinder { from: self.from_lr, to: self.to_lr, steps, points: &mut points };
         let callbacks: Vec<Box<dyn crate::learner::Callback + '_>> =
-            vec![Box::new(finder), Box::new(Clipping { max_norm: config.clip }), Box::new(Progress { bar })];
+            vec![Box::new(finder), Box::new(Clipping { max_norm: config.training.clip }), Box::new(Progress { bar })];
         Learner::new(&task, run, callbacks).fit()?;
 
         let suggestion = plot::suggest(&points).context("the loss never fell; try a lower --from-lr or more --steps")?;

@@ -41,7 +41,7 @@ enum Command {
     Runs(runs::Runs),
     /// Fetch public sets, and print statistics of any set.
     Data(data::Data),
-    /// Measure a model on pictures it has not seen.
+    /// Measure a model on what it has not seen.
     Eval {
         #[command(subcommand)]
         task: eval::Task,
@@ -73,8 +73,8 @@ impl Cli {
             Command::Runs(args) => args.run(),
             Command::LrFind { task: lr_find::Task::Superres(args) } => args.run(),
             Command::Data(args) => args.run(),
-            Command::Eval { task: eval::Task::Superres(args) } => args.run(),
-            Command::Run { task: run::Task::Superres(args) } => args.run(),
+            Command::Eval { task } => task.run(),
+            Command::Run { task } => task.run(),
             Command::Init(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Publish { task: publish::Task::Superres(args) } => args.run(),

@@ -82,7 +82,7 @@ impl Superres {
             tests.push((name.clone(), scores));
         }
         let bytes = checkpoint.to_bytes(Precision::F16)?;
-        let scale = checkpoint.config().scale();
+        let scale = checkpoint.image()?.scale();
         let name = format!("superres-x{scale}-{quality}");
         let model = Model {
             task: "superres".to_owned(),

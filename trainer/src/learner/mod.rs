@@ -15,8 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use shared::checkpoint::Checkpoint;
-use shared::models::ImageConfig;
+use shared::checkpoint::{Checkpoint, Metadata};
 use shared::{Init, Scope, Source};
 
 pub use callback::{Callback, Flow};
@@ -32,8 +31,8 @@ pub trait Task: Sync {
     /// A batch in host memory.
     type Batch: Send;
 
-    /// The network's configuration, for checkpoints.
-    fn config(&self) -> ImageConfig;
+    /// What checkpoints say of the network.
+    fn metadata(&self) -> Metadata;
 
     /// Builds the network.
     ///
@@ -122,7 +121,7 @@ impl<'a, T: Task> Learner<'a, T> {
                 self.run.seconds = began.1 + began.0.elapsed().as_secs_f64();
                 flow = flow.max(self.call(|c, run| c.after_batch(run))?);
                 if flow < Flow::Stop && (self.run.ends_epoch() || self.run.is_finished()) {
-                    let weights = self.run.weights(task.config())?;
+                    let weights = self.run.weights(task.metadata())?;
                     self.run.validation = Some(task.validate(&weights, &self.run.device)?);
                     self.run.epoch += 1;
                     flow = self.call(|c, run| c.after_epoch(run))?;

@@ -4,7 +4,6 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use shared::checkpoint::{Checkpoint, Metadata};
-use shared::models::ImageConfig;
 use shared::picture::Picture;
 
 use crate::optimizer::Optimizer;
@@ -191,12 +190,12 @@ impl Run {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn weights(&self, config: ImageConfig) -> shared::Result<Checkpoint> {
+    pub fn weights(&self, metadata: Metadata) -> shared::Result<Checkpoint> {
         let tensor = |(name, var)| (name, self.kept.get(&format!("average.{name}")).unwrap_or(Var::as_tensor(var)));
         let tensors = to_dense(self.parameters.iter().map(tensor))?;
         let mut provenance = self.provenance.clone();
         provenance.insert("steps".into(), self.step.to_string());
         provenance.insert("minutes".into(), format!("{:.1}", self.seconds / 60.0));
-        Ok(Checkpoint { metadata: Metadata { config, provenance, metrics: BTreeMap::new() }, tensors })
+        Ok(Checkpoint { metadata: Metadata { provenance, ..metadata }, tensors })
     }
 }

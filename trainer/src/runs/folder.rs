@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use shared::checkpoint::{Checkpoint, Metadata, Precision};
-use shared::models::ImageConfig;
+use shared::models::Config;
 
 use crate::learner::Run;
 use crate::variables::to_dense;
@@ -136,7 +136,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// When the file cannot be written; the one before stays.
-    pub fn save(&self, config: ImageConfig, run: &Run) -> Result<()> {
+    pub fn save(&self, metadata: &Metadata, run: &Run) -> Result<()> {
         let optimizer = run.optimizer.state();
         let weights = run.parameters.iter().map(|(name, var)| (format!("{WEIGHT}{name}"), var.as_tensor()));
         let prefixed = |prefix: &'static str| move |(name, tensor)| (format!("{prefix}{name}"), tensor);
@@ -156,7 +156,7 @@ impl RunFolder {
             ("optimizer.steps", run.optimizer.steps().to_string()),
         ];
         provenance.extend(position.map(|(name, value)| (name.to_owned(), value)));
-        let metadata = Metadata { config, provenance, metrics: BTreeMap::new() };
+        let metadata = Metadata { provenance, ..metadata.clone() };
         write_atomically(&self.last(), &Checkpoint { metadata, tensors }.to_bytes(Precision::F32)?)
     }
 
@@ -165,13 +165,13 @@ impl RunFolder {
     ///
     /// # Errors
     /// When the file is broken or of another network.
-    pub fn restore(&self, config: ImageConfig, run: &mut Run) -> Result<()> {
+    pub fn restore(&self, config: &Config, run: &mut Run) -> Result<()> {
         let path = self.last();
         if !path.exists() {
             return Ok(());
         }
         let checkpoint = Checkpoint::read(&path)?;
-        if checkpoint.metadata.config != config {
+        if checkpoint.metadata.config != *config {
             bail!("{}: of another network, {:?} instead of {config:?}", path.display(), checkpoint.metadata.config);
         }
         let restored = restore(&checkpoint, run);

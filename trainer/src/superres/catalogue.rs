@@ -34,7 +34,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// When the network is not one for super-resolution.
 pub fn card(model: &Model, checkpoint: &Checkpoint, tests: &[(String, Scores)]) -> Result<String> {
     let Model { name, scale, quality, parameters, bytes, file, .. } = model;
-    let network = match checkpoint.config() {
+    let network = match checkpoint.image()? {
         ImageConfig::Rlfn(c) => format!(
             "RLFN (Kong et al. 2022, arXiv:2205.07514) without its attention: {} blocks of three 3x3 convolutions, {} channels, \
              pixel shuffle",
@@ -55,7 +55,7 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, tests: &[(String, Scores)]) 
          - Receptive field: {} small pixels to each side, so tiles with that halo give exactly the untiled result\n\
          - Input and output: RGB in 0..1, any size\n\n\
          ## Training\n\n",
-        checkpoint.config().receptive_field().unwrap_or_default(),
+        checkpoint.image()?.receptive_field().unwrap_or_default(),
     );
     for (fact, value) in &checkpoint.metadata.provenance {
         // Writing to a String cannot fail.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use shared::Scope;
-use shared::checkpoint::Checkpoint;
+use shared::checkpoint::{Checkpoint, Metadata};
 use shared::models::{ImageConfig, ImageNetwork};
 use shared::picture::{Picture, Region};
 use shared::session::{Engine, Session};
@@ -44,8 +44,8 @@ impl Task for Enlarging {
     type Model = ImageNetwork<Tensor>;
     type Batch = Batch;
 
-    fn config(&self) -> ImageConfig {
-        self.config
+    fn metadata(&self) -> Metadata {
+        Metadata::new(self.config)
     }
 
     fn model(&self, scope: &Scope<Tensor>) -> shared::Result<Self::Model> {

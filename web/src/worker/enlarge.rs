@@ -90,8 +90,8 @@ async fn session(state: &State, job: u32, model: &Model, engine: &Engine) -> sha
     let tell = |received, total| state.send(&FromWorker::Weights { job, received, total }, None);
     let bytes = weights::get(&state.scope, model, &tell).await.map_err(shared::Error::Checkpoint)?;
     let checkpoint = Checkpoint::from_bytes(&bytes)?;
-    if checkpoint.config().scale() != model.scale {
-        let found = checkpoint.config().scale();
+    let found = checkpoint.image()?.scale();
+    if found != model.scale {
         return Err(shared::Error::Checkpoint(format!("{} enlarges by {found}, models.json says {}", model.file, model.scale)));
     }
     state.engines.load(&model.sha256, &checkpoint, engine)

@@ -9,6 +9,8 @@ mod conv;
 mod direct;
 mod lanes;
 mod norm;
+mod rows;
+mod sequence;
 
 use candle_core::{CpuStorage, D, DType, Device, Layout, Tensor};
 
@@ -85,6 +87,40 @@ impl crate::Tensor for Tensor {
         // By broadcasting: the backward of candle's upsample_nearest2d overwrites gradients that its input already has.
         let cells = self.reshape(&[n, c, h, 1, w, 1])?.broadcast_as(&[n, c, h, factor, w, factor])?;
         Ok(cells.reshape(&out)?)
+    }
+
+    fn tanh(&self) -> Result<Self> {
+        Ok(self.tanh()?)
+    }
+
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        let out = rules::linear(self.dims(), weight.dims(), bias.map(Self::dims))?;
+        sequence::linear(self, weight, bias, &out)
+    }
+
+    fn layer_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
+        rules::layer_norm(self.dims(), weight.dims(), bias.dims(), epsilon)?;
+        rows::layer_norm(self, weight, bias, epsilon)
+    }
+
+    fn take(&self, indices: &Self) -> Result<Self> {
+        let out = rules::take(self.dims(), indices.dims())?;
+        sequence::take(self, indices, &out)
+    }
+
+    fn attention_weights(&self, keys: &Self, heads: usize, mask: Option<&Self>) -> Result<Self> {
+        rules::attention_weights(self.dims(), keys.dims(), heads, mask.map(Self::dims))?;
+        sequence::attention_weights(self, keys, heads, mask)
+    }
+
+    fn attend(&self, values: &Self) -> Result<Self> {
+        let out = rules::attend(self.dims(), values.dims())?;
+        sequence::attend(self, values, &out)
+    }
+
+    fn put(&self, row: &Self, position: &Self) -> Result<Self> {
+        rules::put(self.dims(), row.dims(), position.dims())?;
+        sequence::put(self, row, position)
     }
 }
 

@@ -7,6 +7,9 @@ use crate::checkpoint::Checkpoint;
 use crate::tensor::{Padding, rules};
 use crate::{Error, Init, Result, Source, Tensor};
 
+/// ONNX's number for whole numbers of 64 bits.
+const INT64: usize = 7;
+
 /// A tensor that some other program will compute. Cheap to clone. A [`super::Model`] is made of it.
 #[derive(Clone)]
 pub struct OnnxTensor(pub(super) Rc<Node>);
@@ -124,6 +127,27 @@ impl OnnxTensor {
         operator.gives(dims, self.0.sizes)
     }
 
+    /// An operator that moves elements.
+    fn moved<const N: usize>(
+        &self,
+        kind: &'static str,
+        attributes: Vec<(&'static str, Attribute)>,
+        operands: [Operand; N],
+        dims: impl Into<Vec<usize>>,
+    ) -> Self {
+        let operands = std::iter::once(self.operand()).chain(operands).collect();
+        Operator { kind, operands, attributes }.gives(dims, sequence([self]))
+    }
+
+    /// `[B, T, F]` to `[B, T, heads, F / heads]`, with the axes in this order.
+    fn split(&self, heads: usize, order: [usize; 4]) -> Self {
+        let [b, t, f] = [self.dims()[0], self.dims()[1], self.dims()[2]];
+        let apart = [b, t, heads, f / heads];
+        let shape = Operand::Ints("shape", vec![0, 0, heads, f / heads]);
+        let split = self.moved("Reshape", vec![], [shape], apart);
+        split.moved("Transpose", vec![("perm", Attribute::Ints(order.to_vec()))], [], order.map(|axis| apart[axis]))
+    }
+
     /// An operator that changes elements one by one.
     fn map(&self, operator: Operator) -> Self {
         operator.gives(self.dims(), self.0.sizes)
@@ -235,6 +259,72 @@ impl Tensor for OnnxTensor {
                 .with("nearest_mode", Attribute::Text("floor"));
         Ok(operator.gives(out, self.0.sizes))
     }
+
+    fn tanh(&self) -> Result<Self> {
+        Ok(self.map(Operator::new("Tanh", [self.operand()])))
+    }
+
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        let out = rules::linear(self.dims(), weight.dims(), bias.map(Self::dims))?;
+        let [outputs, inputs] = [weight.dims()[0], weight.dims()[1]];
+        let transposed = weight.moved("Transpose", vec![("perm", Attribute::Ints(vec![1, 0]))], [], [inputs, outputs]);
+        let y = Operator::new("MatMul", [self.operand(), transposed.operand()]).gives(out, sequence([self, weight]));
+        let Some(bias) = bias else { return Ok(y) };
+        Ok(y.map(Operator::new("Add", [y.operand(), bias.operand()])))
+    }
+
+    fn layer_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
+        rules::layer_norm(self.dims(), weight.dims(), bias.dims(), epsilon)?;
+        // Its axis is the last one unless told otherwise.
+        let operator = Operator::new("LayerNormalization", [self.operand(), weight.operand(), bias.operand()]);
+        Ok(self.map(operator.with("epsilon", Attribute::Float(epsilon))))
+    }
+
+    fn take(&self, indices: &Self) -> Result<Self> {
+        let out = rules::take(self.dims(), indices.dims())?;
+        let whole = indices.moved("Cast", vec![("to", Attribute::Int(INT64))], [], indices.dims());
+        Ok(Operator::new("Gather", [self.operand(), whole.operand()]).gives(out, sequence([self, indices])))
+    }
+
+    fn attention_weights(&self, keys: &Self, heads: usize, mask: Option<&Self>) -> Result<Self> {
+        let out @ [b, _, t, s] = rules::attention_weights(self.dims(), keys.dims(), heads, mask.map(Self::dims))?;
+        let width = self.dims()[2] / heads;
+        let (q, k) = (self.split(heads, [0, 2, 1, 3]), keys.split(heads, [0, 2, 3, 1]));
+        let scores = Operator::new("MatMul", [q.operand(), k.operand()]).gives(out, sequence([self, keys]));
+        let mut y = scores.affine((width as f32).sqrt().recip(), 0.0)?;
+        if let Some(mask) = mask {
+            let [mb, mt] = [mask.dims()[0], mask.dims()[1]];
+            let wide = mask.moved("Unsqueeze", vec![], [Operand::Ints("axes", vec![1])], [mb, 1, mt, s]);
+            y = Operator::new("Add", [y.operand(), wide.operand()]).gives([b, heads, t, s], sequence([self, keys, mask]));
+        }
+        // Its axis is the last one unless told otherwise.
+        Ok(y.map(Operator::new("Softmax", [y.operand()])))
+    }
+
+    fn attend(&self, values: &Self) -> Result<Self> {
+        let out @ [b, t, f] = rules::attend(self.dims(), values.dims())?;
+        let heads = self.dims()[1];
+        let values = values.split(heads, [0, 2, 1, 3]);
+        let apart = Operator::new("MatMul", [self.operand(), values.operand()])
+            .gives([b, heads, t, f / heads], sequence([self, &values]));
+        let beside = apart.moved("Transpose", vec![("perm", Attribute::Ints(vec![0, 2, 1, 3]))], [], [b, t, heads, f / heads]);
+        Ok(beside.moved("Reshape", vec![], [Operand::Ints("shape", vec![0, 0, f])], out))
+    }
+
+    fn put(&self, row: &Self, position: &Self) -> Result<Self> {
+        rules::put(self.dims(), row.dims(), position.dims())?;
+        let length = self.dims()[1];
+        let all = Operand::Floats("positions", (0..length).map(|i| i as f32).collect());
+        let here = Operator::new("Equal", [all, position.operand()]).gives([length], sequence([position]));
+        let here = here.moved("Unsqueeze", vec![], [Operand::Ints("axes", vec![0, 2])], [1, length, 1]);
+        let operator = Operator::new("Where", [here.operand(), row.operand(), self.operand()]);
+        Ok(operator.gives(self.dims(), sequence([self, row, position])))
+    }
+}
+
+/// For which sizes what is made of sequences is right: for the recorded ones.
+fn sequence<const N: usize>(of: [&OnnxTensor; N]) -> Sizes {
+    if of.iter().all(|t| t.0.sizes == Sizes::Constant) { Sizes::Constant } else { Sizes::Recorded }
 }
 
 /// Refuses a weight or a bias that depends on the input.

@@ -187,6 +187,28 @@ impl Tensor for GpuTensor {
     fn upsample_nearest(&self, factor: usize) -> Result<Self> {
         Ok(Self::record(rules::upsample_nearest(self.dims(), factor)?, Op::UpsampleNearest(self.clone(), factor)))
     }
+
+    fn tanh(&self) -> Result<Self> {
+        Err(Error::Gpu("todo".into()))
+    }
+    fn linear(&self, _: &Self, _: Option<&Self>) -> Result<Self> {
+        Err(Error::Gpu("todo".into()))
+    }
+    fn layer_norm(&self, _: &Self, _: &Self, _: f32) -> Result<Self> {
+        Err(Error::Gpu("todo".into()))
+    }
+    fn take(&self, _: &Self) -> Result<Self> {
+        Err(Error::Gpu("todo".into()))
+    }
+    fn attention_weights(&self, _: &Self, _: usize, _: Option<&Self>) -> Result<Self> {
+        Err(Error::Gpu("todo".into()))
+    }
+    fn attend(&self, _: &Self) -> Result<Self> {
+        Err(Error::Gpu("todo".into()))
+    }
+    fn put(&self, _: &Self, _: &Self) -> Result<Self> {
+        Err(Error::Gpu("todo".into()))
+    }
 }
 
 /// Refuses a weight or a bias that is computed.

@@ -1,5 +1,5 @@
 use anyhow::Result;
-use shared::models::ImageConfig;
+use shared::checkpoint::Metadata;
 use shared::picture::Format;
 use tracing::{info, warn};
 
@@ -58,8 +58,8 @@ impl Callback for Samples<'_> {
 pub struct Checkpoints<'a> {
     /// Where.
     pub folder: &'a RunFolder,
-    /// The network.
-    pub config: ImageConfig,
+    /// What checkpoints say of the network.
+    pub metadata: Metadata,
     saved: Option<u64>,
 }
 
@@ -68,12 +68,12 @@ impl<'a> Checkpoints<'a> {
     pub const BEST: &'static str = "checkpoints.best";
 
     /// Into this folder.
-    pub fn new(folder: &'a RunFolder, config: ImageConfig) -> Self {
-        Self { folder, config, saved: None }
+    pub fn new(folder: &'a RunFolder, metadata: Metadata) -> Self {
+        Self { folder, metadata, saved: None }
     }
 
     fn save(&mut self, run: &Run) -> Result<()> {
-        self.folder.save(self.config, run)?;
+        self.folder.save(&self.metadata, run)?;
         self.saved = Some(run.step);
         Ok(())
     }
@@ -89,7 +89,7 @@ impl Callback for Checkpoints<'_> {
         let score = run.score().unwrap_or(f64::NEG_INFINITY);
         if run.facts.get(Self::BEST).is_none_or(|best| score >= *best) {
             run.facts.insert(Self::BEST.into(), score);
-            self.folder.save_best(&run.weights(self.config)?)?;
+            self.folder.save_best(&run.weights(self.metadata.clone())?)?;
         }
         self.save(run)?;
         Ok(Flow::Go)
@@ -100,7 +100,7 @@ impl Callback for Checkpoints<'_> {
             self.save(run)?;
             // Not a candidate for the best: a run that is stopped and resumed ends as one that never stopped.
             if !self.folder.best().exists() {
-                self.folder.save_best(&run.weights(self.config)?)?;
+                self.folder.save_best(&run.weights(self.metadata.clone())?)?;
             }
         }
         if !run.is_finished() {

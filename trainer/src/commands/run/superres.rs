@@ -1,20 +1,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::Args;
 use shared::picture::Format;
 use tracing::info;
 
-use super::{Network, writable};
+use crate::commands::{Network, progress_bar, writable};
 use crate::data::folder;
 use crate::runs::write_atomically;
 use crate::superres::evaluate::enlarge;
-
-#[derive(Debug, Subcommand)]
-pub enum Task {
-    /// Enlarge a picture.
-    Superres(Superres),
-}
 
 const EXAMPLES: &str = "Examples:
   trainer run superres --weights web/models/superres-x4-quality.safetensors photo.jpg -o large.png
@@ -43,7 +37,7 @@ impl Superres {
         writable(&self.output)?;
         let (_, session) = self.network.open()?;
         let picture = folder::read(&self.input)?;
-        let bar = super::progress_bar("{elapsed_precise} {wide_bar} {pos}/{len} tiles ({eta} left)");
+        let bar = progress_bar("{elapsed_precise} {wide_bar} {pos}/{len} tiles ({eta} left)");
         let began = std::time::Instant::now();
         let result = enlarge(&session, &picture, self.tile.clamp(16, 4096), |done, all| {
             bar.set_length(all as u64);

@@ -1,20 +1,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 use shared::session::Session;
 use tracing::warn;
 
-use super::{Network, stem};
+use crate::commands::{Network, progress_bar, stem};
 use crate::data::folder;
 use crate::superres::evaluate::{Scores, trial};
-
-#[derive(Debug, Subcommand)]
-pub enum Task {
-    /// Measure a super-resolution network.
-    Superres(Superres),
-}
 
 const EXAMPLES: &str = "Examples:
   trainer eval superres --weights web/models/superres-x4-quality.safetensors --data Set5
@@ -84,7 +78,7 @@ impl Superres {
 /// The scores of every readable picture under `data`; others are named and skipped.
 pub fn measure(session: &Session, data: &Path) -> Result<Vec<Row>> {
     let files = folder::find(data)?;
-    let bar = super::progress_bar("measuring {wide_bar} {pos}/{len}");
+    let bar = progress_bar("measuring {wide_bar} {pos}/{len}");
     bar.set_length(files.len() as u64);
     let mut rows = Vec::new();
     for file in &files {

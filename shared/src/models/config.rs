@@ -1,0 +1,54 @@
+//! Any network, as named in a checkpoint.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{ImageConfig, TranslationConfig};
+use crate::Result;
+
+/// Which network, how large. Which kind it is follows from the name under `model`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Config {
+    /// From picture to picture.
+    Image(ImageConfig),
+    /// From sentence to sentence.
+    Translation(TranslationConfig),
+}
+
+impl Config {
+    /// Refuses sizes that no sane network has, so that a hostile checkpoint cannot ask for all memory.
+    ///
+    /// # Errors
+    /// [`crate::Error::Checkpoint`] naming the value.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Image(c) => c.validate(),
+            Self::Translation(c) => c.validate(),
+        }
+    }
+}
+
+impl From<ImageConfig> for Config {
+    fn from(config: ImageConfig) -> Self {
+        Self::Image(config)
+    }
+}
+
+impl From<TranslationConfig> for Config {
+    fn from(config: TranslationConfig) -> Self {
+        Self::Translation(config)
+    }
+}
+
+/// By hand, because serde's untagged enums tell nobody what is wrong.
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let read = match value.get("model").and_then(serde_json::Value::as_str) {
+            Some("transformer") => serde_json::from_value(value).map(Self::Translation),
+            _ => serde_json::from_value(value).map(Self::Image),
+        };
+        read.map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,201 @@
+//! Sentences from one language to another.
+
+use candle_core::{Device, Tensor as Candle};
+
+use super::search::{Decoding, Hypothesis, Language, Ratings, Search};
+use crate::checkpoint::{Checkpoint, Text};
+use crate::engine::candle;
+use crate::layers::Keep;
+use crate::models::{State, Transformer, TranslationConfig};
+use crate::text::{END, START, Tokenizer};
+use crate::{Error, Result, Scope, Tensor};
+
+/// Added to the ratings of what may not be looked at. Not less: f16 ends at 65,504.
+pub const HIDDEN: f32 = -1e4;
+
+/// A network for sentences, loaded and ready to run.
+pub struct Translator {
+    model: Transformer<Candle>,
+    config: TranslationConfig,
+    tokenizer: Tokenizer,
+    text: Text,
+    device: Device,
+}
+
+/// A sentence in the other language.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Translation {
+    /// As text.
+    pub text: String,
+    /// The numbers that it came from.
+    pub hypothesis: Hypothesis,
+}
+
+/// Which word of a translation looked at which word of its source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alignment {
+    /// Words of the source; the last one is its end.
+    pub source: Vec<String>,
+    /// Words of the translation.
+    pub target: Vec<String>,
+    /// For every word of the translation, for every word of the source: parts of 1.
+    pub weights: Vec<Vec<f32>>,
+    /// How sure the network was of every word of the translation: the product of its parts' probabilities.
+    pub confidence: Vec<f32>,
+}
+
+/// What stands for the end of a sentence.
+const END_MARK: &str = "⏎";
+
+impl Translator {
+    /// Loads the network of `checkpoint` onto a device of candle.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is no network for sentences or its weights do not fit, [`Error::Text`] when its tokenizer is
+    /// broken.
+    pub fn new(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+        let config = *checkpoint.translation()?;
+        let text = checkpoint.metadata.text.clone();
+        let text = text.ok_or_else(|| Error::Checkpoint("it has no tokenizer".into()))?;
+        let tokenizer = Tokenizer::parse(&text.tokenizer)?;
+        if tokenizer.vocabulary() > config.vocabulary() {
+            let (words, rows) = (tokenizer.vocabulary(), config.vocabulary());
+            return Err(Error::Checkpoint(format!("its tokenizer knows {words} words, its table has {rows}")));
+        }
+        let source = candle::Constants { checkpoint, device };
+        let TranslationConfig::Transformer(size) = &config;
+        let model = Transformer::new(size, &Scope::root(&source))?;
+        Ok(Self { model, config, tokenizer, text, device: device.clone() })
+    }
+
+    /// The languages.
+    pub fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// What makes words numbers.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Words that a sentence may have.
+    pub fn longest(&self) -> usize {
+        self.config.length() - 1
+    }
+
+    /// Begins to translate a sentence.
+    ///
+    /// # Errors
+    /// [`Error::Text`] when there is nothing to translate or the sentence is too long, or the engine's own.
+    pub fn begin(&self, sentence: &str, search: &Search) -> Result<Decoding<CandleLanguage<'_>>> {
+        let words = self.tokenizer.encode(sentence.trim())?;
+        if words.is_empty() || sentence.trim().is_empty() {
+            return Err(Error::Text("there is nothing to translate".into()));
+        }
+        if words.len() > self.longest() {
+            let (is, most) = (words.len(), self.longest());
+            return Err(Error::Text(format!("a sentence of {is} parts of words; this network reads at most {most}")));
+        }
+        // Translations are seldom twice as long; a loop of words must end.
+        let most = search.most.min(2 * words.len() + 10).min(self.longest());
+        let language = CandleLanguage::new(&self.model, &words, most, &self.device)?;
+        Ok(Decoding::new(language, START, Search { most, ..*search }))
+    }
+
+    /// Translates a sentence; the best translation first.
+    ///
+    /// # Errors
+    /// As [`Translator::begin`].
+    pub fn translate(&self, sentence: &str, search: &Search) -> Result<Vec<Translation>> {
+        let mut decoding = self.begin(sentence, search)?;
+        while decoding.step()? {}
+        decoding.into_result().into_iter().map(|h| self.read(h)).collect()
+    }
+
+    /// Which words of `translation` came from which of `sentence`. Parts of words are joined: over those of the source weights are
+    /// summed up, over those of the translation their mean is taken.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn alignment(&self, sentence: &str, translation: &Translation) -> Result<Alignment> {
+        let parts = self.tokenizer.encode(sentence.trim())?;
+        let mut sources = self.tokenizer.words(&parts)?;
+        sources.push((parts.len()..parts.len() + 1, END_MARK.to_owned()));
+        let Hypothesis { words, probabilities, attention, .. } = &translation.hypothesis;
+        let targets = self.tokenizer.words(words)?;
+        let row = |range: &std::ops::Range<usize>| -> Vec<f32> {
+            let rows = attention.get(range.clone()).unwrap_or_default();
+            let sum = |columns: &std::ops::Range<usize>| -> f32 {
+                rows.iter().flat_map(|row| row.get(columns.clone()).unwrap_or_default()).sum()
+            };
+            sources.iter().map(|(columns, _)| sum(columns) / rows.len().max(1) as f32).collect()
+        };
+        let confidence = |range: &std::ops::Range<usize>| probabilities.get(range.clone()).unwrap_or_default().iter().product();
+        Ok(Alignment {
+            weights: targets.iter().map(|(range, _)| row(range)).collect(),
+            confidence: targets.iter().map(|(range, _)| confidence(range)).collect(),
+            source: sources.iter().map(|(_, word)| word.clone()).collect(),
+            target: targets.into_iter().map(|(_, word)| word).collect(),
+        })
+    }
+
+    /// A hypothesis as text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn read(&self, hypothesis: Hypothesis) -> Result<Translation> {
+        Ok(Translation { text: self.tokenizer.decode(&hypothesis.words)?, hypothesis })
+    }
+}
+
+/// A Transformer on candle that continues sentences.
+pub struct CandleLanguage<'a> {
+    model: &'a Transformer<Candle>,
+    state: State<Candle>,
+    cache: usize,
+    position: usize,
+    device: Device,
+}
+
+impl<'a> CandleLanguage<'a> {
+    /// Reads the source; at most `most` words can be written.
+    fn new(model: &'a Transformer<Candle>, words: &[u32], most: usize, device: &Device) -> Result<Self> {
+        let mut words = words.to_vec();
+        words.push(END);
+        let length = words.len();
+        let source = indices(words.into_iter(), (1, length), device)?;
+        let positions = indices(0..length as u32, (1, length), device)?;
+        let source = model.encode(&source, &positions, None, &Keep)?;
+        let zeros = |dims: &[usize]| Ok(Candle::zeros(dims, candle_core::DType::F32, device)?);
+        Ok(Self { model, state: model.start(&source, most, zeros)?, cache: most, position: 0, device: device.clone() })
+    }
+}
+
+impl Language for CandleLanguage<'_> {
+    fn step(&mut self, words: &[u32], parents: &[usize]) -> Result<Ratings> {
+        let beams = words.len();
+        // Nothing to choose when every sentence continues itself, or there was only one and there is only one.
+        if !parents.iter().copied().eq(0..self.state.tensors().next().map_or(0, |t| t.dims()[0])) {
+            let parents = indices(parents.iter().map(|&p| p as u32), beams, &self.device)?;
+            self.state = self.state.map(|t| t.take(&parents))?;
+        }
+        let position = self.position as u32;
+        let mask = (0..self.cache).map(|t| if t <= self.position { 0.0 } else { HIDDEN }).collect();
+        let step = self.model.step(
+            &indices(words.iter().copied(), (beams, 1), &self.device)?,
+            &indices(std::iter::repeat_n(position, beams), (beams, 1), &self.device)?,
+            &indices([position].into_iter(), 1, &self.device)?,
+            &Candle::from_vec(mask, (1, 1, self.cache), &self.device)?,
+            None,
+            &self.state,
+        )?;
+        self.state = step.state;
+        self.position += 1;
+        let rows = |t: &Candle| -> Result<Vec<Vec<f32>>> { Ok(t.flatten_from(1)?.to_vec2()?) };
+        Ok(Ratings { logits: rows(&step.logits)?, attention: rows(&step.attention.mean(1)?)? })
+    }
+}
+
+fn indices(values: impl Iterator<Item = u32>, dims: impl Into<candle_core::Shape>, device: &Device) -> Result<Candle> {
+    Ok(Candle::from_vec(values.map(|v| v as f32).collect::<Vec<_>>(), dims.into(), device)?)
+}

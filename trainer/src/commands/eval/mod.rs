@@ -1,0 +1,30 @@
+//! Measuring.
+
+mod superres;
+mod translate;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+pub use superres::{Superres, mean, measure};
+pub use translate::{Searching, open};
+
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Measure a super-resolution network.
+    Superres(Superres),
+    /// Measure a network for translation.
+    Translate(translate::Translate),
+    /// Measure a network that reads dates.
+    Dates(translate::Dates),
+}
+
+impl Task {
+    pub fn run(self) -> Result<()> {
+        match self {
+            Self::Superres(args) => args.run(),
+            Self::Translate(args) => args.run(),
+            Self::Dates(args) => args.run(),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Training: a task's settings become a configuration, and a configuration a run.
+
+mod settings;
+mod superres;
+mod translate;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use shared::checkpoint::Metadata;
+use shared::text::Tokenizer;
+use tracing::info;
+
+use crate::device::Choice;
+use crate::learner::callbacks::{
+    Accumulation, Checkpoints, Clipping, Csv, EarlyStopping, Ema, Interrupt, LossScale, NanGuard, Profiler, Progress, Reports,
+    Samples, Scheduler, Table,
+};
+use crate::learner::{Callback, Learner, Run, Task as Learnt};
+use crate::runs::{RunFolder, machine, write_atomically};
+use crate::training::{Precision, Training};
+use crate::{superres as enlarging, translate as translating};
+
+pub use superres::Settings;
+
+const EXAMPLES: &str = "Examples:
+  Three minutes on made-up pictures, no data needed:
+    trainer train superres --minutes 3
+  Ten minutes on made-up dates, no data needed:
+    trainer train dates
+  A run again, from its own configuration, under another name:
+    trainer train --config runs/x2/config.toml --name again";
+
+/// What to train: a task with its settings, or a configuration from a file.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Train {
+    #[command(subcommand)]
+    task: Option<Task>,
+    /// The configuration, as a run writes it: runs/NAME/config.toml.
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Where a run goes and what computes it; nothing here changes its result.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// The run is kept in runs/NAME [default: by its task, or that of the configuration].
+    #[arg(long)]
+    name: Option<String>,
+    /// Go on with the run of this name.
+    #[arg(long)]
+    resume: bool,
+    /// auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: Choice,
+    /// Tell at the end where the time went.
+    #[arg(long)]
+    profile: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Train a super-resolution network.
+    Superres(superres::Superres),
+    /// Train a network for translation.
+    Translate(translate::Translate),
+    /// Train a network that reads dates.
+    Dates(translate::Dates),
+}
+
+/// A configuration of any task, as `config.toml` holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "lowercase")]
+enum Recipe {
+    Superres(enlarging::config::Config),
+    Translate(translating::config::Config),
+}
+
+impl Recipe {
+    fn validate(&self) -> Result<()> {
+        match self {
+            Self::Superres(config) => config.validate(),
+            Self::Translate(config) => config.validate(),
+        }
+    }
+
+    fn training(&self) -> &Training {
+        match self {
+            Self::Superres(config) => &config.training,
+            Self::Translate(config) => &config.training,
+        }
+    }
+}
+
+impl Train {
+    pub fn run(self) -> Result<()> {
+        match self.task {
+            Some(Task::Superres(task)) => {
+                let name = task.settings.name();
+                return train(Recipe::Superres(task.settings.config()?), &name, task.how);
+            }
+            Some(Task::Translate(task)) => {
+                let (name, how) = (task.name(), task.how.clone());
+                return train(Recipe::Translate(task.config()?), &name, how);
+            }
+            Some(Task::Dates(task)) => {
+                let how = task.how.clone();
+                return train(Recipe::Translate(task.config()?), "dates", how);
+            }
+            None => {}
+        }
+        let path = self.config.context("neither a task nor --config; see --help")?;
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let recipe: Recipe = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        recipe.validate().with_context(|| path.display().to_string())?;
+        let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+        train(recipe, &folder.to_string_lossy(), self.how)
+    }
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// The tokenizer of a run, beside its configuration.
+const TOKENIZER: &str = "tokenizer.json";
+
+fn train(recipe: Recipe, name: &str, how: How) -> Result<()> {
+    let device = how.device.open()?;
+    if device.is_cpu() && recipe.training().precision != Precision::F32 {
+        bail!("half precision is for CUDA; the CPU computes in f32");
+    }
+    let root = Path::new("runs").join(how.name.as_deref().filter(|n| !n.is_empty()).unwrap_or(name));
+    let folder = if how.resume { RunFolder::open(&root)? } else { RunFolder::create(&root)? };
+    if how.resume {
+        folder.check_config(&recipe)?;
+    }
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // the second time: at once
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+
+    match &recipe {
+        Recipe::Superres(config) => {
+            let (task, run) = config.prepare(device, super::progress_bar)?;
+            fit(&recipe, &folder, &how, &task, run)
+        }
+        Recipe::Translate(config) => {
+            let path = folder.path(TOKENIZER);
+            let named = || path.display().to_string();
+            let read = || Tokenizer::parse(&std::fs::read_to_string(&path).with_context(named)?).with_context(named);
+            let tokenizer = (how.resume && path.exists()).then(read).transpose()?;
+            let (task, run) = config.prepare(device, tokenizer, super::progress_bar)?;
+            if let Some(text) = &task.metadata.text {
+                write_atomically(&path, text.tokenizer.as_bytes())?;
+            }
+            fit(&recipe, &folder, &how, &task, run)
+        }
+    }
+}
+
+fn fit<T: Learnt>(recipe: &Recipe, folder: &RunFolder, how: &How, task: &T, mut run: Run) -> Result<()> {
+    if how.resume {
+        folder.restore(&task.metadata().config, &mut run)?;
+        info!("resumed at step {}", run.step);
+    } else {
+        folder.write_config(recipe)?;
+    }
+    folder.write_machine(&machine(&run.device))?;
+    info!("training {}; Ctrl-C saves and stops", folder.root().display());
+    let mut learner = Learner::new(task, run, callbacks(recipe.training(), task.metadata(), folder, how.profile));
+    let fitted = learner.fit();
+    if fitted.is_err() {
+        // What ended the run is the error to tell.
+        let _ = folder.set_status("failed");
+    }
+    fitted?;
+    match learner.run.facts.get(Checkpoints::BEST) {
+        Some(best) => info!("best {best:.3}: {}; the report: {}", folder.best().display(), folder.path("report.html").display()),
+        None => info!("not validated yet: {}", folder.best().display()),
+    }
+    Ok(())
+}
+
+/// In the order in which they are asked.
+fn callbacks<'a>(config: &Training, metadata: Metadata, folder: &'a RunFolder, profile: bool) -> Vec<Box<dyn Callback + 'a>> {
+    let bar = super::progress_bar("{elapsed_precise} {wide_bar} {percent}% {msg} ({eta} left)");
+    let mut all: Vec<Box<dyn Callback + 'a>> = Vec::new();
+    if profile {
+        all.push(Box::new(Profiler::default()));
+    }
+    all.push(Box::new(Scheduler { rate: config.rate, schedule: config.schedule.clone() }));
+    if config.accumulate > 1 {
+        all.push(Box::new(Accumulation { batches: config.accumulate }));
+    }
+    if config.precision == Precision::F16 {
+        all.push(Box::new(LossScale));
+    }
+    all.push(Box::new(NanGuard));
+    all.push(Box::new(Clipping { max_norm: config.clip }));
+    if config.ema > 0.0 {
+        all.push(Box::new(Ema { decay: config.ema }));
+    }
+    all.push(Box::new(Progress { bar: bar.clone() }));
+    all.push(Box::new(Table::new(bar)));
+    all.push(Box::new(Csv { folder }));
+    all.push(Box::new(Samples { folder }));
+    if let Some(patience) = config.patience {
+        // Counts before the checkpoint is written, stops after it.
+        all.push(Box::new(EarlyStopping { patience }));
+    }
+    all.push(Box::new(Checkpoints::new(folder, metadata)));
+    all.push(Box::new(Reports { folder }));
+    all.push(Box::new(Interrupt { stop: &STOP }));
+    all
+}

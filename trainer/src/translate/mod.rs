@@ -1,0 +1,12 @@
+//! Translation: sentences of one language to another, and dates of many forms to one.
+
+pub mod bleu;
+pub mod chrf;
+pub mod config;
+pub mod corpus;
+pub mod dates;
+pub mod dropout;
+pub mod evaluate;
+pub mod heat;
+pub mod loss;
+pub mod task;
