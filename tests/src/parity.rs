@@ -125,7 +125,8 @@ impl Source<Cpu> for CpuConstants {
     }
 }
 
-struct GpuConstants<'a>(&'a Arc<Context>);
+/// The same for WebGPU.
+pub struct GpuConstants<'a>(pub &'a Arc<Context>);
 
 impl Source<GpuTensor> for GpuConstants<'_> {
     fn get(&self, name: &str, dims: &[usize], _: Init) -> Result<GpuTensor> {
@@ -314,6 +315,28 @@ pub mod operations {
             let channels = x.dims()[1];
             let weight = c.sub("up").get("weight", &[channels * 9, channels, 3, 3], Init::Const(0.0))?;
             x.conv2d(&weight, None, 1, 1)?.pixel_shuffle(3)?.add(&x.upsample_nearest(3)?)
+        };
+        /// Epilogues on both sides of a shuffle, with operands of every size.
+        ShuffledAround |x, c| {
+            let channels = x.dims()[1];
+            let weight = |name: &str| c.sub(name).get("weight", &[channels * 4, channels, 3, 3], Init::Const(0.0));
+            let skip = x.conv2d(&weight("a")?, None, 1, 1)?.silu()?;
+            let y = x.conv2d(&weight("b")?, None, 1, 1)?.leaky_relu(0.2)?.add(&skip)?.pixel_shuffle(2)?.affine(2.0, 0.5)?;
+            let large = other(&y, c)?;
+            large.sub(&y)?.mul(&x.upsample_nearest(2)?)?.add(&skip.pixel_shuffle(2)?)
+        };
+        /// Shuffled into blocks of channels, read by a convolution.
+        ShuffledBlocks |x, c| {
+            let channels = x.dims()[1];
+            let weight = c.sub("up").get("weight", &[16 * 8, channels, 3, 3], Init::Const(0.0))?;
+            let y = x.conv2d(&weight, None, 1, 1)?.relu()?.pixel_shuffle(4)?.affine(0.5, 0.1)?;
+            conv(&y, "b", 3, c)?.add(&y)
+        };
+        /// A shuffled tensor shuffled.
+        ShuffledAgain |x, c| {
+            let channels = x.dims()[1];
+            let weight = c.sub("up").get("weight", &[16, channels, 3, 3], Init::Const(0.0))?;
+            x.conv2d(&weight, None, 1, 1)?.pixel_shuffle(2)?.pixel_shuffle(2)
         };
         /// What follows a shuffle reads its padding lanes.
         ShuffleTwice |x, c| {

@@ -55,6 +55,32 @@ fn epilogues_are_fused_and_dead_ends_dropped() {
 }
 
 #[test]
+fn a_pixel_shuffle_joins_the_convolution_that_it_alone_reads() {
+    let Some(context) = context() else { return };
+    let steps = |outputs: usize, end: fn(GpuTensor, GpuTensor) -> GpuTensor| {
+        let x = GpuTensor::input([1, 4, 6, 6]);
+        let weight = GpuTensor::constant(&context, parity::values(3, outputs * 4 * 9), &[outputs, 4, 3, 3]).unwrap();
+        let y = x.conv2d(&weight, None, 1, 1).unwrap().relu().unwrap();
+        Plan::new(&context, &x, &end(x.clone(), y)).unwrap().dispatches()
+    };
+    fn shuffle(y: &GpuTensor) -> GpuTensor {
+        y.pixel_shuffle(2).unwrap()
+    }
+    // Pack; the convolution with everything else.
+    assert_eq!(steps(12, |_, y| shuffle(&y)), 2);
+    assert_eq!(steps(16, |x, y| shuffle(&y).affine(2.0, 1.0).unwrap().add(&x.upsample_nearest(2).unwrap()).unwrap()), 2);
+    // In the middle: four channels are a full block, three are not.
+    let gated = |_, y: GpuTensor| {
+        let y = shuffle(&y);
+        y.sigmoid().unwrap().mul(&y).unwrap()
+    };
+    assert_eq!(steps(16, gated), 3);
+    assert_eq!(steps(12, gated), 4);
+    // Two shuffles read it.
+    assert_eq!(steps(16, |_, y| shuffle(&y).sigmoid().unwrap().mul(&shuffle(&y)).unwrap()), 4);
+}
+
+#[test]
 fn memory_does_not_grow_with_depth() {
     let Some(context) = context() else { return };
     let weight = GpuTensor::constant(&context, parity::values(3, 8 * 8), &[8, 8, 1, 1]).unwrap();

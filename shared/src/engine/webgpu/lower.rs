@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::kernels;
 use super::memory::Packing;
+use super::shuffle;
 use super::tensor::{GpuTensor, Map, Node, Op, Zip};
 use crate::tensor::{Padding, dims4};
 use crate::{Error, Result};
@@ -83,6 +84,8 @@ pub enum Stage {
         /// Whether the operand comes first.
         reversed: bool,
     },
+    /// What follows works on the value where [`Kernel::PixelShuffle`] would move it; the result is stored there.
+    PixelShuffle(usize),
 }
 
 /// A tensor that an epilogue reads beside the value at hand.
@@ -106,6 +109,19 @@ pub struct Step {
 }
 
 impl Step {
+    /// `[N, C, H, W]` before a shuffle in the epilogue: what threads compute.
+    pub fn computed(&self) -> [usize; 4] {
+        let [n, c, h, w] = self.dims;
+        let r = self.shuffle();
+        [n, c * r * r, h / r, w / r]
+    }
+
+    /// By what the epilogue shuffles; 1 where it does not.
+    pub fn shuffle(&self) -> usize {
+        let factor = |stage: &Stage| if let Stage::PixelShuffle(r) = stage { Some(*r) } else { None };
+        self.epilogue.iter().find_map(factor).unwrap_or(1)
+    }
+
     /// Steps whose results this one reads.
     pub fn reads(&self) -> impl Iterator<Item = usize> {
         let values = self.inputs.iter().map(|(value, _)| value).chain(self.operands.iter().map(|o| &o.value));
@@ -161,6 +177,7 @@ pub fn lower(input: &GpuTensor, output: &GpuTensor) -> Result<Vec<Step>> {
         lowering.node(node)?;
     }
     lowering.finish(output);
+    shuffle::fuse(&mut lowering.steps);
     Ok(lowering.steps)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GpuTensor   recording: a graph of operations            (tensor)
-//!    |        fusion: a list of steps, one kernel each     (lower)
+//!    |        fusion: a list of steps, one kernel each     (lower, shuffle)
 //!    |        placement: steps share few buffers           (memory)
 //!  Plan       pipelines and bind groups made once; a run is one submission and one read-back
 //! Context     the device, its pipelines, what went wrong
@@ -17,6 +17,7 @@ pub mod kernels;
 mod lower;
 mod memory;
 mod plan;
+mod shuffle;
 mod tensor;
 
 pub use context::{AdapterInfo, Context};

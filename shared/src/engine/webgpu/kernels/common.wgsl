@@ -2,7 +2,8 @@
 //
 // Layout  tensors are [N, blocks, height, width] of vec4, a block being four channels; a planar result is [N, C, height, width].
 // Grid    workgroups of $WORKGROUP threads, numbered over x, then y, because 65,535 in one dimension are not enough.
-// Idea    `finish` runs the epilogue on a value that is still in a register (kernel fusion as in TVM, arXiv:1802.04799).
+// Idea    `finish` runs the epilogue on a value that is still in a register (kernel fusion as in TVM, arXiv:1802.04799). A pixel
+//         shuffle in it costs nothing but where the four channels are stored.
 
 struct Shape {
 $SHAPE
@@ -60,6 +61,30 @@ fn finish(value: vec4<f32>, n: u32, block: u32, y: u32, x: u32) {
     var v = value;
     let at = ((n * shape.blocks + block) * shape.height + y) * shape.width + x;
 $EPILOGUE
+#if SHUFFLE
+    // Where a pixel shuffle moves the four channels.
+    let to_channels = shape.channels / ($SHUFFLE * $SHUFFLE);
+    let to_blocks = (to_channels + 3) / 4;
+    let to_height = shape.height * $SHUFFLE;
+    let to_width = shape.width * $SHUFFLE;
+#for lane in 4
+    let from$lane = block * 4 + $lane;
+    let c$lane = from$lane / ($SHUFFLE * $SHUFFLE);
+    let block$lane = c$lane / 4;
+    let y$lane = y * $SHUFFLE + from$lane / $SHUFFLE % $SHUFFLE;
+    let x$lane = x * $SHUFFLE + from$lane % $SHUFFLE;
+#end
+$SHUFFLED
+#for lane in 4
+#if PLANAR
+    if (from$lane < shape.channels) {
+        result[((n * to_channels + c$lane) * to_height + y$lane) * to_width + x$lane] = v[$lane];
+    }
+#else
+    result[(((n * to_blocks + block$lane) * to_height + y$lane) * to_width + x$lane) * 4 + c$lane % 4] = v[$lane];
+#end
+#end
+#else
 #if PLANAR
     let first = block * 4;
 #for lane in 4
@@ -69,6 +94,7 @@ $EPILOGUE
 #end
 #else
     result[at] = v;
+#end
 #end
 }
 #end

@@ -137,6 +137,8 @@ pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
         Kernel::ScaleAndShift { epsilon } => f32::from_bits(epsilon),
         _ => 0.0,
     };
+    let shuffled = step.epilogue.iter().position(|stage| matches!(stage, Stage::PixelShuffle(_)));
+    let (before, after) = step.epilogue.split_at(shuffled.unwrap_or(step.epilogue.len()));
     let values = Values::default()
         .number("CONV", usize::from(conv))
         .number("REFLECT", usize::from(reflect))
@@ -146,21 +148,24 @@ pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
         .text("EPSILON", format!("{epsilon:?}f"))
         .number("WORKGROUP", geometry.workgroup)
         .number("PIXELS", geometry.pixels)
-        .number("OUTPUTS", geometry.outputs(step.dims[1]))
+        .number("OUTPUTS", geometry.outputs(step.computed()[1]))
         .number("BIAS", usize::from(bias))
         .number("POSITION", usize::from(!cat && !conv && !sums))
         .number("FINISH", usize::from(!cat && !sums))
         .number("PLANAR", usize::from(step.planar))
         .number("INPUTS", if cat { 1 } else { step.inputs.len() })
         .number("OPERANDS", step.operands.len())
-        .text("RESULT", if cat || step.planar { "f32" } else { "vec4<f32>" })
+        .number("SHUFFLE", if shuffled.is_some() { step.shuffle() } else { 0 })
+        .text("RESULT", if cat || step.planar || shuffled.is_some() { "f32" } else { "vec4<f32>" })
         .text("SHAPE", Shape::WGSL)
-        .text("EPILOGUE", epilogue(&step.epilogue, &step.operands));
+        .text("EPILOGUE", epilogue(before, &step.operands, false))
+        .text("SHUFFLED", epilogue(after, &step.operands, true));
     Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel_source(step.kernel).1, &values)?)
 }
 
-/// The statements that change `v`, the value at `n`, `block`, `y`, `x`, whose place in a tensor of the same size is `at`.
-fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
+/// The statements that change `v`, the value at `n`, `block`, `y`, `x`, whose place in a tensor of the same size is `at`; when
+/// `shuffled`, the lanes of `v` are at `c0`, `y0`, `x0` and so on.
+fn epilogue(stages: &[Stage], operands: &[Operand], shuffled: bool) -> String {
     let mut lines = String::new();
     for stage in stages {
         let line = match *stage {
@@ -175,13 +180,21 @@ fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
                 let at = |half| format!("operand{operand}[(n * 2 + {half}) * shape.blocks + block]");
                 format!("v = v * {} + {};", at(0), at(1))
             }
+            // Where it was is what splits the stages.
+            Stage::PixelShuffle(_) => continue,
             Stage::Zip { zip, operand, reversed } => {
-                let other = match operands[operand].factor {
-                    1 => format!("operand{operand}[at]"),
+                let at = |size: &str, lane: &str| match operands[operand].factor {
+                    1 if !shuffled => "at".to_owned(),
                     f => format!(
-                        "operand{operand}[((n * shape.blocks + block) * (shape.height / {f}) + y / {f}) * (shape.width / {f}) \
-                         + x / {f}]"
+                        "((n * {size}blocks + block{lane}) * ({size}height / {f}) + y{lane} / {f}) * ({size}width / {f}) \
+                         + x{lane} / {f}"
                     ),
+                };
+                let other = if shuffled {
+                    let lanes = ["0", "1", "2", "3"].map(|l| format!("operand{operand}[{}][c{l} % 4]", at("to_", l)));
+                    format!("vec4<f32>({})", lanes.join(", "))
+                } else {
+                    format!("operand{operand}[{}]", at("shape.", ""))
                 };
                 match (zip, reversed) {
                     (Zip::Add, _) => format!("v = v + {other};"),
@@ -198,7 +211,7 @@ fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
 
 /// The dispatches of a step: sizes, and workgroups in x and y, at most `most` of them in each.
 pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<Vec<(Shape, [u32; 2])>> {
-    let [n, c, h, w] = step.dims;
+    let [n, c, h, w] = step.computed();
     let blocks = c.div_ceil(4);
     let parts = if step.kernel == Kernel::CatChannels { step.inputs.len() } else { 1 };
     let mut first = 0;
@@ -292,7 +305,7 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     stages.push((Stage::Normalise { operand: 0 }, 1));
     let mut epilogues: Vec<(Vec<Stage>, Vec<usize>)> = vec![(vec![], vec![])];
     epilogues.extend(stages.iter().map(|&(stage, factor)| match stage {
-        Stage::Map(_) => (vec![stage], vec![]),
+        Stage::Map(_) | Stage::PixelShuffle(_) => (vec![stage], vec![]),
         Stage::Zip { .. } | Stage::Normalise { .. } => (vec![stage], vec![factor]),
     }));
     let zip = |operand| Stage::Zip { zip: Zip::Add, operand, reversed: false };
@@ -319,6 +332,16 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                     };
                     all.push((format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?}"), source(&step, geometry)?));
                 }
+            }
+        }
+        for (r, planar, dims) in [(2, true, [1, 3, 4, 4]), (3, true, [1, 3, 9, 6]), (4, false, [2, 8, 8, 4])] {
+            let kernel = Kernel::Conv2d { kernel: 3, stride: 1, padding: Padding::Zeros(1), bias: true };
+            for zip in [Zip::Add, Zip::Sub] {
+                let stage = |operand| Stage::Zip { zip, operand, reversed: true };
+                let epilogue = vec![stage(0), Stage::PixelShuffle(r), Stage::Map(Map::Silu), stage(1), stage(2)];
+                let operands = [1, 1, r].map(|factor| Operand { value: Value::Input, factor }).into();
+                let step = Step { kernel, inputs: vec![picture.clone(); 3], epilogue, operands, dims, planar };
+                all.push((format!("conv2d {zip:?} shuffled by {r}, planar {planar} {geometry:?}"), source(&step, geometry)?));
             }
         }
         for (kernel, inputs) in [(Kernel::Moments, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
