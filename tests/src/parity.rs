@@ -289,6 +289,24 @@ pub mod operations {
         Upsample |x, _c| x.upsample_nearest(3)?.relu();
         /// Read by an epilogue and by a convolution.
         UpsampleShared |x, c| { let y = x.upsample_nearest(2)?; conv(&y, "a", 3, c)?.relu()?.add(&y) };
+        /// Read by convolutions alone, with either border, and by an epilogue.
+        UpsampleConvs |x, c| {
+            let y = x.upsample_nearest(3)?;
+            let channels = x.dims()[1];
+            let weight = |name: &str| c.sub(name).get("weight", &[channels, channels, 3, 3], Init::Const(0.0));
+            let zeros = y.conv2d(&weight("a")?, None, 1, 2)?;
+            let mirrored = y.conv2d(&weight("b")?, None, 1, Padding::Reflect(2))?.relu()?;
+            zeros.add(&mirrored)?.conv2d(&weight("c")?, None, 1, 0)?.add(&y)
+        };
+        /// The same with strides.
+        UpsampleStrided |x, c| {
+            let y = x.upsample_nearest(3)?;
+            let channels = x.dims()[1];
+            let weight = |name: &str| c.sub(name).get("weight", &[channels, channels, 5, 5], Init::Const(0.0));
+            let zeros = y.conv2d(&weight("a")?, None, 2, 2)?;
+            let mirrored = y.conv2d(&weight("b")?, None, 2, Padding::Reflect(2))?.relu()?;
+            conv(&zeros.add(&mirrored)?.upsample_nearest(2)?, "c", 3, c)
+        };
         /// Two enlarged operands.
         UpsampleBoth |x, _c| x.upsample_nearest(2)?.sub(&x.relu()?.upsample_nearest(2)?);
         /// An enlarged tensor enlarged.

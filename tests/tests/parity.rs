@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pollster::block_on;
 use shared::engine::webgpu::kernels::Geometry;
 use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use shared::tensor::Padding;
 use shared::{Error, Tensor};
 use tests::gpu::context;
 use tests::{golden, parity};
@@ -78,6 +79,19 @@ fn a_pixel_shuffle_joins_the_convolution_that_it_alone_reads() {
     assert_eq!(steps(12, gated), 4);
     // Two shuffles read it.
     assert_eq!(steps(16, |_, y| shuffle(&y).sigmoid().unwrap().mul(&shuffle(&y)).unwrap()), 4);
+}
+
+#[test]
+fn convolutions_read_the_small_tensor_of_an_enlarged_one() {
+    let Some(context) = context() else { return };
+    let x = GpuTensor::input([1, 4, 6, 6]);
+    let weight = GpuTensor::constant(&context, parity::values(3, 4 * 4 * 9), &[4, 4, 3, 3]).unwrap();
+    let y = x.relu().unwrap().upsample_nearest(4).unwrap();
+    let y = y.conv2d(&weight, None, 4, Padding::Reflect(1)).unwrap().add(&y.conv2d(&weight, None, 4, 1).unwrap()).unwrap();
+    let plan = Plan::new(&context, &x, &y).unwrap();
+    // Pack and two convolutions; nothing is larger than the input.
+    assert_eq!(plan.dispatches(), 3);
+    assert_eq!(plan.memory(), 5 * 4 * 36 * 4);
 }
 
 #[test]

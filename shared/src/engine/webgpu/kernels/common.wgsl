@@ -25,14 +25,14 @@ fn sigmoid(v: vec4<f32>) -> vec4<f32> {
 }
 
 #if CONV
-// The place in the source of row or column `i` of the padded source. With zeros for a border it may be outside: below zero it
-// wraps around to more than any size.
+// The place in the source of row or column `i` of the padded, perhaps enlarged source. With zeros for a border it may be outside:
+// below zero it wraps around to more than any size.
 fn border(i: u32, size: u32) -> u32 {
 #if REFLECT
     let from_start = u32(abs(i32(i) - i32(shape.padding)));
-    return min(from_start, u32(abs(2 * (i32(size) - 1) - i32(from_start))));
+    return min(from_start, u32(abs(2 * (i32(size$ENLARGED) - 1) - i32(from_start))))$SHRUNK;
 #else
-    return i - shape.padding;
+    return (i - shape.padding)$SHRUNK;
 #end
 }
 #end

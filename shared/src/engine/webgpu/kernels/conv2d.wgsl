@@ -1,7 +1,7 @@
 // Convolution, any window, any stride; what lies beyond the border is zero or mirrored.
 //
 // Formula result[n, o, y, x] = bias[o] + sum over c, ky, kx of
-//         weight[o, c, ky, kx] * source[n, c, stride y + ky - padding, stride x + kx - padding]
+//         weight[o, c, ky, kx] * source[n, c, (stride y + ky - padding) / enlarged, (stride x + kx - padding) / enlarged]
 // Grid    a thread for $PIXELS rows of one column and $OUTPUTS blocks of output channels; a workgroup has one set of output
 //         channels, so that all of its threads load the same weights
 // Layout  source [N, in_blocks, in_height, in_width] of vec4; weight [blocks, in_blocks, kernel, kernel, 4 of C] of 4 of O, the
@@ -10,6 +10,7 @@
 //         serves 4 x $PIXELS x $OUTPUTS products of vec4, and neighbouring threads load neighbouring pixels. With SLIDE, for
 //         stride 1 and a small window, the rows of a thread slide along a column of it: $PIXELS + kernel - 1 loads of pixels
 //         serve $PIXELS x kernel products. Other windows are rolled loops: unrolled, SwiftShader compiles for seconds.
+//         An enlarged source (Odena et al. 2016, doi:10.23915/distill.00003) is never stored: its pixels are loaded repeatedly.
 
 @group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;

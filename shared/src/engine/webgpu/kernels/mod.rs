@@ -127,12 +127,13 @@ pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
     let cat = step.kernel == Kernel::CatChannels;
     let sums = matches!(step.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. });
     let conv = matches!(step.kernel, Kernel::Conv2d { .. });
-    let (kernel, slide, reflect, bias) = match step.kernel {
-        Kernel::Conv2d { kernel, stride, padding, bias } => {
-            (kernel, slides(kernel, stride), matches!(padding, Padding::Reflect(_)), bias)
+    let (kernel, slide, reflect, bias, enlarged) = match step.kernel {
+        Kernel::Conv2d { kernel, stride, padding, bias, enlarged } => {
+            (kernel, slides(kernel, stride), matches!(padding, Padding::Reflect(_)), bias, enlarged)
         }
-        _ => (1, false, false, false),
+        _ => (1, false, false, false, 1),
     };
+    let enlarge = |operator| if enlarged == 1 { String::new() } else { format!(" {operator} {enlarged}") };
     let epsilon = match step.kernel {
         Kernel::ScaleAndShift { epsilon } => f32::from_bits(epsilon),
         _ => 0.0,
@@ -142,6 +143,8 @@ pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
     let values = Values::default()
         .number("CONV", usize::from(conv))
         .number("REFLECT", usize::from(reflect))
+        .text("ENLARGED", enlarge('*'))
+        .text("SHRUNK", enlarge('/'))
         .number("KERNEL", kernel)
         .number("SLIDE", usize::from(slide))
         .number("ROWS", geometry.pixels + kernel - 1)
@@ -294,7 +297,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
     for (kernel, padding) in [(3, Padding::Zeros(1)), (3, Padding::Reflect(1)), (1, Padding::Zeros(0)), (5, Padding::Reflect(2))]
     {
-        kernels.extend([false, true].map(|bias| Kernel::Conv2d { kernel, stride: 1, padding, bias }));
+        let variants = [(false, 1), (true, 1), (true, 2)];
+        kernels.extend(variants.map(|(bias, enlarged)| Kernel::Conv2d { kernel, stride: 1, padding, bias, enlarged }));
     }
     let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Affine(-1e30, f32::MIN_POSITIVE)];
     let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
@@ -335,7 +339,7 @@ pub fn variants() -> Result<Vec<(String, String)>> {
             }
         }
         for (r, planar, dims) in [(2, true, [1, 3, 4, 4]), (3, true, [1, 3, 9, 6]), (4, false, [2, 8, 8, 4])] {
-            let kernel = Kernel::Conv2d { kernel: 3, stride: 1, padding: Padding::Zeros(1), bias: true };
+            let kernel = Kernel::Conv2d { kernel: 3, stride: 1, padding: Padding::Zeros(1), bias: true, enlarged: 1 };
             for zip in [Zip::Add, Zip::Sub] {
                 let stage = |operand| Stage::Zip { zip, operand, reversed: true };
                 let epilogue = vec![stage(0), Stage::PixelShuffle(r), Stage::Map(Map::Silu), stage(1), stage(2)];
