@@ -107,6 +107,28 @@ fn memory_does_not_grow_with_depth() {
 }
 
 #[test]
+fn much_work_is_cut_into_submissions() {
+    let Some(context) = context() else { return };
+    // 1.2 * 10^9 multiply-adds a layer: two do not fit in one submission.
+    let x = GpuTensor::input([1, 64, 192, 172]);
+    let weight = GpuTensor::constant(&context, parity::values(3, 64 * 64 * 9), &[64, 64, 3, 3]).unwrap();
+    let y = (0..3).fold(x.clone(), |y, _| y.conv2d(&weight, None, 1, 1).unwrap());
+    assert_eq!(Plan::new(&context, &x, &y).unwrap().submissions(), 3);
+
+    let (x, y) = residual(&context);
+    let input = parity::values(4, 8 * 36);
+    let plan = Plan::new(&context, &x, &y).unwrap();
+    assert_eq!((plan.submissions(), plan.dispatches()), (1, 3));
+    let wanted = block_on(plan.run(&input)).unwrap();
+    // A layer is 8 * 8 * 9 * 36 = 20,736 of them, packing 288.
+    for (work, submissions) in [(0, 3), (21_023, 3), (21_024, 2), (41_759, 2), (41_760, 1)] {
+        let plan = Plan::new(&context.with_submission_work(work), &x, &y).unwrap();
+        assert_eq!((plan.submissions(), plan.dispatches()), (submissions, 3), "{work}");
+        assert_eq!(block_on(plan.run(&input)).unwrap(), wanted);
+    }
+}
+
+#[test]
 fn runs_overlap_and_may_be_dropped() {
     let Some(context) = context() else { return };
     let (x, y) = residual(&context);

@@ -21,6 +21,11 @@ pub struct AdapterInfo {
     pub f16: bool,
 }
 
+/// Most multiply-adds in a submission, where a single dispatch is not more: systems reset a GPU that is busy for seconds with one
+/// (Windows after two), and meanwhile it draws nothing. The weakest GPUs manage about 2 * 10^10 a second and need a tenth of a
+/// second for these; fast ones need a millisecond, against which a submission costs nothing.
+const SUBMISSION_WORK: u64 = 1 << 31;
+
 /// A GPU device, its compiled pipelines, and what went wrong on it.
 pub struct Context {
     pub(super) device: wgpu::Device,
@@ -28,6 +33,7 @@ pub struct Context {
     pub(super) limits: wgpu::Limits,
     adapter: AdapterInfo,
     geometry: Geometry,
+    submission_work: u64,
     /// By source. A pipeline does not depend on sizes, so a second picture of another size compiles nothing.
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     faults: Arc<Mutex<Faults>>,
@@ -86,6 +92,7 @@ impl Context {
             queue,
             limits,
             geometry: Geometry::of_adapter(software),
+            submission_work: SUBMISSION_WORK,
             adapter: AdapterInfo { name, software, backend, f16 },
             pipelines: Mutex::default(),
             faults,
@@ -115,6 +122,17 @@ impl Context {
         Arc::new(Self { limits, ..self.sibling(self.geometry) })
     }
 
+    /// The same device with submissions of at most `work` multiply-adds where dispatches allow it, for tests: results stay the
+    /// same.
+    #[cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+    pub fn with_submission_work(&self, work: u64) -> Arc<Self> {
+        Arc::new(Self { submission_work: work, ..self.sibling(self.geometry) })
+    }
+
+    pub(super) fn submission_work(&self) -> u64 {
+        self.submission_work
+    }
+
     fn sibling(&self, geometry: Geometry) -> Self {
         Self {
             device: self.device.clone(),
@@ -122,6 +140,7 @@ impl Context {
             limits: self.limits.clone(),
             adapter: self.adapter.clone(),
             geometry,
+            submission_work: self.submission_work,
             pipelines: Mutex::default(),
             faults: self.faults.clone(),
         }

@@ -4,7 +4,7 @@
 //! GpuTensor   recording: a graph of operations            (tensor)
 //!    |        fusion: a list of steps, one kernel each     (lower, shuffle)
 //!    |        placement: steps share few buffers           (memory)
-//!  Plan       pipelines and bind groups made once; a run is one submission and one read-back
+//!  Plan       pipelines and bind groups made once; a run is a few submissions, mostly one, and one read-back
 //! Context     the device, its pipelines, what went wrong
 //! ```
 //!

@@ -122,6 +122,16 @@ pub(super) fn reads(step: &Step, part: usize) -> impl Iterator<Item = &Value> {
     inputs.iter().map(|(value, _)| value).chain(step.operands.iter().map(|o| &o.value))
 }
 
+/// About how many multiply-adds dispatch `part` of a step is; what only moves values counts one for each.
+pub(super) fn work(step: &Step, part: usize) -> u64 {
+    let elements = |dims: &[usize]| dims.iter().map(|&d| d as u64).fold(1, u64::saturating_mul);
+    match (step.kernel, &step.inputs[..]) {
+        (Kernel::Conv2d { .. }, [_, (_, weight), ..]) => elements(&step.dims).saturating_mul(elements(&weight[1..])),
+        (Kernel::CatChannels, inputs) => elements(&inputs[part].1),
+        (_, inputs) => inputs.iter().map(|(_, dims)| elements(dims)).fold(elements(&step.dims), u64::max),
+    }
+}
+
 /// The WGSL of a step.
 pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
     let cat = step.kernel == Kernel::CatChannels;
