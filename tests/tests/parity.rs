@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use pollster::block_on;
 use shared::engine::webgpu::kernels::Geometry;
-use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use shared::engine::webgpu::{Context, GpuTensor, Plan, Precision};
 use shared::tensor::Padding;
 use shared::{Error, Tensor};
-use tests::gpu::context;
+use tests::gpu::{context, half_context};
 use tests::{golden, parity};
 
 #[test]
@@ -22,14 +22,43 @@ fn every_operation_matches_candle() {
 #[test]
 fn every_operation_matches_candle_in_the_other_geometry() {
     let Some(context) = context() else { return };
-    let other = if context.geometry() == Geometry::SOFTWARE { Geometry::HARDWARE } else { Geometry::SOFTWARE };
-    block_on(parity::operations(&context.with_geometry(other))).assert();
+    block_on(parity::operations(&context.with_geometry(other_geometry(&context)))).assert();
+}
+
+fn other_geometry(context: &Context) -> Geometry {
+    if context.geometry() == Geometry::SOFTWARE { Geometry::HARDWARE } else { Geometry::SOFTWARE }
 }
 
 #[test]
 fn every_model_matches_candle() {
     let Some(context) = context() else { return };
     block_on(parity::models(&context)).assert();
+}
+
+#[test]
+fn every_operation_matches_candle_in_f16() {
+    let Some(context) = half_context() else { return };
+    block_on(parity::operations(&context)).assert();
+    block_on(parity::operations(&context.with_geometry(other_geometry(&context)))).assert();
+}
+
+#[test]
+fn every_model_matches_candle_in_f16() {
+    let Some(context) = half_context() else { return };
+    block_on(parity::models(&context)).assert();
+}
+
+#[test]
+fn f16_takes_half_the_memory() {
+    let Some(context) = half_context() else { return };
+    let memory = |context: &Arc<Context>| {
+        let (x, y) = residual(context);
+        Plan::new(context, &x, &y).unwrap().memory()
+    };
+    // Three tensors, of which the output is f32, and the input and the output for the host.
+    let tensor = 8 * 36 * 4;
+    assert_eq!(memory(&context.with_precision(Precision::F32).unwrap()), 5 * tensor);
+    assert_eq!(memory(&context), 4 * tensor);
 }
 
 #[test]

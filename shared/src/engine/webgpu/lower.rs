@@ -118,6 +118,11 @@ impl Step {
         [n, c * r * r, h / r, w / r]
     }
 
+    /// Whether the result is f32 in every precision: what leaves the GPU, and sums.
+    pub fn single(&self) -> bool {
+        self.planar || matches!(self.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. })
+    }
+
     /// By what the epilogue shuffles; 1 where it does not.
     pub fn shuffle(&self) -> usize {
         let factor = |stage: &Stage| if let Stage::PixelShuffle(r) = stage { Some(*r) } else { None };

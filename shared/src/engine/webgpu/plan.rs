@@ -43,7 +43,7 @@ impl Plan {
     pub fn new(context: &Arc<Context>, input: &GpuTensor, output: &GpuTensor) -> Result<Self> {
         context.alive()?;
         let steps = lower(input, output)?;
-        let placement = place(&steps);
+        let placement = place(&steps, context.precision());
         let float = size_of::<f32>() as u64;
         let inputs = input.dims().iter().product::<usize>();
         let outputs = output.dims().iter().product::<usize>();
@@ -66,7 +66,7 @@ impl Plan {
         let planar = steps.iter().position(|step| step.planar);
         let output = planar.map(|i| results[i].clone()).ok_or_else(|| Error::Gpu("internal: no output".into()))?;
 
-        let geometry = context.geometry();
+        let (geometry, precision) = (context.geometry(), context.precision());
         let most = context.limits.max_compute_workgroups_per_dimension;
         let work: Vec<(usize, Shape, [u32; 2])> = steps
             .iter()
@@ -94,7 +94,7 @@ impl Plan {
                 });
             }
             let label = kernels::name(step);
-            let pipeline = context.pipeline(label, kernels::source(step, geometry)?, reads.len());
+            let pipeline = context.pipeline(label, kernels::source(step, geometry, precision)?, reads.len());
             let mut entries = vec![
                 wgpu::BindGroupEntry { binding: 0, resource: shapes.binding(number) },
                 wgpu::BindGroupEntry { binding: 1, resource: results[i].as_entire_binding() },

@@ -1,9 +1,17 @@
 // What every kernel shares: the sizes, the result and the epilogue.
 //
-// Layout  tensors are [N, blocks, height, width] of vec4, a block being four channels; a planar result is [N, C, height, width].
+// Layout  tensors are [N, blocks, height, width] of vec4<real>, a block being four channels; a planar result is
+//         [N, C, height, width] of f32. What is loaded becomes f32 at once, except in convolutions.
 // Grid    workgroups of $WORKGROUP threads, numbered over x, then y, because 65,535 in one dimension are not enough.
 // Idea    `finish` runs the epilogue on a value that is still in a register (kernel fusion as in TVM, arXiv:1802.04799). A pixel
 //         shuffle in it costs nothing but where the four channels are stored.
+
+#if HALF
+enable f16;
+alias real = f16;
+#else
+alias real = f32;
+#end
 
 struct Shape {
 $SHAPE
@@ -11,12 +19,19 @@ $SHAPE
 
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read_write> result: array<$RESULT>;
-#for i in OPERANDS
-@group(0) @binding(${2+INPUTS+i}) var<storage, read> operand$i: array<vec4<f32>>;
-#end
+$OPERANDS
 
 fn workgroup_number(group: vec3<u32>) -> u32 {
     return group.y * shape.row + group.x;
+}
+
+fn stored(v: vec4<f32>) -> vec4<real> {
+#if HALF
+    // WGSL leaves open what becomes of more than the largest f16.
+    return vec4<real>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+#else
+    return v;
+#end
 }
 
 fn sigmoid(v: vec4<f32>) -> vec4<f32> {
@@ -81,7 +96,7 @@ $SHUFFLED
         result[((n * to_channels + c$lane) * to_height + y$lane) * to_width + x$lane] = v[$lane];
     }
 #else
-    result[(((n * to_blocks + block$lane) * to_height + y$lane) * to_width + x$lane) * 4 + c$lane % 4] = v[$lane];
+    result[(((n * to_blocks + block$lane) * to_height + y$lane) * to_width + x$lane) * 4 + c$lane % 4] = stored(v)[$lane];
 #end
 #end
 #else
@@ -93,7 +108,7 @@ $SHUFFLED
     }
 #end
 #else
-    result[at] = v;
+    result[at] = stored(v);
 #end
 #end
 }

@@ -6,7 +6,7 @@
 mod template;
 
 use super::lower::{Kernel, Operand, Stage, Step, Value};
-use super::memory::Packing;
+use super::memory::{Packing, Precision};
 use super::tensor::{Map, Zip};
 use crate::tensor::Padding;
 use crate::{Error, Result};
@@ -133,7 +133,7 @@ pub(super) fn work(step: &Step, part: usize) -> u64 {
 }
 
 /// The WGSL of a step.
-pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
+pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> Result<String> {
     let cat = step.kernel == Kernel::CatChannels;
     let sums = matches!(step.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. });
     let conv = matches!(step.kernel, Kernel::Conv2d { .. });
@@ -150,7 +150,11 @@ pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
     };
     let shuffled = step.epilogue.iter().position(|stage| matches!(stage, Stage::PixelShuffle(_)));
     let (before, after) = step.epilogue.split_at(shuffled.unwrap_or(step.epilogue.len()));
+    let half = precision == Precision::F16;
+    let scalar = if step.single() { "f32" } else { "real" };
     let values = Values::default()
+        .number("HALF", usize::from(half))
+        .text("SUM", if half { "part" } else { "sum" })
         .number("CONV", usize::from(conv))
         .number("REFLECT", usize::from(reflect))
         .text("ENLARGED", enlarge('*'))
@@ -167,13 +171,23 @@ pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
         .number("FINISH", usize::from(!cat && !sums))
         .number("PLANAR", usize::from(step.planar))
         .number("INPUTS", if cat { 1 } else { step.inputs.len() })
-        .number("OPERANDS", step.operands.len())
+        .text("OPERANDS", operands(step))
         .number("SHUFFLE", if shuffled.is_some() { step.shuffle() } else { 0 })
-        .text("RESULT", if cat || step.planar || shuffled.is_some() { "f32" } else { "vec4<f32>" })
+        .text("RESULT", if cat || step.planar || shuffled.is_some() { scalar.into() } else { format!("vec4<{scalar}>") })
         .text("SHAPE", Shape::WGSL)
         .text("EPILOGUE", epilogue(before, &step.operands, false))
         .text("SHUFFLED", epilogue(after, &step.operands, true));
     Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel_source(step.kernel).1, &values)?)
+}
+
+/// The buffers that the epilogue reads.
+fn operands(step: &Step) -> String {
+    let normalises = |i| step.epilogue.contains(&Stage::Normalise { operand: i });
+    let binding = |i| {
+        let (number, scalar) = (2 + step.inputs.len() + i, if normalises(i) { "f32" } else { "real" });
+        format!("@group(0) @binding({number}) var<storage, read> operand{i}: array<vec4<{scalar}>>;\n")
+    };
+    (0..step.operands.len()).map(binding).collect()
 }
 
 /// The statements that change `v`, the value at `n`, `block`, `y`, `x`, whose place in a tensor of the same size is `at`; when
@@ -204,10 +218,10 @@ fn epilogue(stages: &[Stage], operands: &[Operand], shuffled: bool) -> String {
                     ),
                 };
                 let other = if shuffled {
-                    let lanes = ["0", "1", "2", "3"].map(|l| format!("operand{operand}[{}][c{l} % 4]", at("to_", l)));
+                    let lanes = ["0", "1", "2", "3"].map(|l| format!("f32(operand{operand}[{}][c{l} % 4])", at("to_", l)));
                     format!("vec4<f32>({})", lanes.join(", "))
                 } else {
-                    format!("operand{operand}[{}]", at("shape.", ""))
+                    format!("vec4<f32>(operand{operand}[{}])", at("shape.", ""))
                 };
                 match (zip, reversed) {
                     (Zip::Add, _) => format!("v = v + {other};"),
@@ -327,7 +341,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     epilogues.push((longest, (1..=super::lower::MAX_OPERANDS).collect()));
 
     let mut all = Vec::new();
-    for geometry in [Geometry::SOFTWARE, Geometry::HARDWARE] {
+    let cuts = [Geometry::SOFTWARE, Geometry::HARDWARE];
+    for (geometry, precision) in cuts.into_iter().flat_map(|g| [Precision::F32, Precision::F16].map(|p| (g, p))) {
         for &kernel in &kernels {
             let inputs = match kernel {
                 Kernel::Conv2d { bias, .. } => 2 + usize::from(bias),
@@ -344,7 +359,10 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                         dims: [1, 5, 4, 4],
                         planar,
                     };
-                    all.push((format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?}"), source(&step, geometry)?));
+                    all.push((
+                        format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?} {precision:?}"),
+                        source(&step, geometry, precision)?,
+                    ));
                 }
             }
         }
@@ -355,18 +373,21 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                 let epilogue = vec![stage(0), Stage::PixelShuffle(r), Stage::Map(Map::Silu), stage(1), stage(2)];
                 let operands = [1, 1, r].map(|factor| Operand { value: Value::Input, factor }).into();
                 let step = Step { kernel, inputs: vec![picture.clone(); 3], epilogue, operands, dims, planar };
-                all.push((format!("conv2d {zip:?} shuffled by {r}, planar {planar} {geometry:?}"), source(&step, geometry)?));
+                all.push((
+                    format!("conv2d {zip:?} shuffled by {r}, planar {planar} {geometry:?} {precision:?}"),
+                    source(&step, geometry, precision)?,
+                ));
             }
         }
         for (kernel, inputs) in [(Kernel::Moments, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
             let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);
             let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], planar: false };
-            all.push((format!("{kernel:?} {geometry:?}"), source(&step, geometry)?));
+            all.push((format!("{kernel:?} {geometry:?} {precision:?}"), source(&step, geometry, precision)?));
         }
         let (epilogue, operands) = (vec![], vec![]);
         let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);
         let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, planar: false };
-        all.push((format!("cat_channels {geometry:?}"), source(&cat, geometry)?));
+        all.push((format!("cat_channels {geometry:?} {precision:?}"), source(&cat, geometry, precision)?));
     }
     Ok(all)
 }
