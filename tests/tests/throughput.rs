@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pollster::block_on;
 use shared::engine::webgpu::kernels::Geometry;
-use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use shared::engine::webgpu::{Context, GpuTensor, Plan, Precision};
 use shared::models::{ImageConfig, ImageNetwork, RlfnConfig, SrResnetConfig, TransformNetConfig};
 use shared::{Scope, Tensor};
 use tests::parity;
@@ -50,29 +50,33 @@ fn convolutions() {
 #[test]
 #[ignore = "a measurement"]
 fn networks() {
-    let context = block_on(Context::new()).unwrap();
-    println!("{:?}", context.adapter());
+    let adapter = block_on(Context::new()).unwrap();
+    println!("{:?}", adapter.adapter());
     let configs = [
         ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 24, blocks: 3 }),
         ImageConfig::Rlfn(RlfnConfig { scale: 4, channels: 24, blocks: 3 }),
         ImageConfig::SrResnet(SrResnetConfig { scale: 4, channels: 32, blocks: 1 }),
         ImageConfig::TransformNet(TransformNetConfig { channels: 16, blocks: 1 }),
     ];
-    for config in configs {
+    let precisions = [Precision::F32, Precision::F16].map(|p| adapter.with_precision(p));
+    for (config, context) in
+        configs.into_iter().flat_map(|config| precisions.iter().flatten().map(move |context| (config, context)))
+    {
         let dims = [1, 3, 64, 64];
         let x = GpuTensor::input(dims);
-        let network = ImageNetwork::new(&config, &Scope::root(&parity::GpuConstants(&context))).unwrap();
+        let network = ImageNetwork::new(&config, &Scope::root(&parity::GpuConstants(context))).unwrap();
         let y = network.forward(&x).unwrap();
         let input = parity::values(2, dims.iter().product());
         let started = Instant::now();
-        let plan = Plan::new(&context, &x, &y).unwrap();
+        let plan = Plan::new(context, &x, &y).unwrap();
         block_on(plan.run(&input)).unwrap();
         let first = started.elapsed();
         let milliseconds = best(|| block_on(plan.run(&input)).unwrap()) * 1e3;
         let (dispatches, memory) = (plan.dispatches(), plan.memory() as f64 / 1e6);
         println!(
-            "{config:?} on 64x64: {milliseconds:.1} ms, {dispatches} dispatches, {memory:.2} MB, the first time with compilation \
-             {first:.0?}"
+            "{config:?} on 64x64, {:?}: {milliseconds:.1} ms, {dispatches} dispatches, {memory:.2} MB, the first time with compilation \
+             {first:.0?}",
+            context.precision()
         );
     }
 }
