@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use pollster::block_on;
 use shared::engine::webgpu::kernels::Geometry;
-use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use shared::engine::webgpu::{Context, GpuTensor, Plan, Precision};
+use shared::tensor::Padding;
 use shared::{Error, Tensor};
-use tests::gpu::context;
+use tests::gpu::{context, half_context};
 use tests::{golden, parity};
 
 #[test]
@@ -21,14 +22,43 @@ fn every_operation_matches_candle() {
 #[test]
 fn every_operation_matches_candle_in_the_other_geometry() {
     let Some(context) = context() else { return };
-    let other = if context.geometry() == Geometry::SOFTWARE { Geometry::HARDWARE } else { Geometry::SOFTWARE };
-    block_on(parity::operations(&context.with_geometry(other))).assert();
+    block_on(parity::operations(&context.with_geometry(other_geometry(&context)))).assert();
+}
+
+fn other_geometry(context: &Context) -> Geometry {
+    if context.geometry() == Geometry::SOFTWARE { Geometry::HARDWARE } else { Geometry::SOFTWARE }
 }
 
 #[test]
 fn every_model_matches_candle() {
     let Some(context) = context() else { return };
     block_on(parity::models(&context)).assert();
+}
+
+#[test]
+fn every_operation_matches_candle_in_f16() {
+    let Some(context) = half_context() else { return };
+    block_on(parity::operations(&context)).assert();
+    block_on(parity::operations(&context.with_geometry(other_geometry(&context)))).assert();
+}
+
+#[test]
+fn every_model_matches_candle_in_f16() {
+    let Some(context) = half_context() else { return };
+    block_on(parity::models(&context)).assert();
+}
+
+#[test]
+fn f16_takes_half_the_memory() {
+    let Some(context) = half_context() else { return };
+    let memory = |context: &Arc<Context>| {
+        let (x, y) = residual(context);
+        Plan::new(context, &x, &y).unwrap().memory()
+    };
+    // Three tensors, of which the output is f32, and the input and the output for the host.
+    let tensor = 8 * 36 * 4;
+    assert_eq!(memory(&context.with_precision(Precision::F32).unwrap()), 5 * tensor);
+    assert_eq!(memory(&context), 4 * tensor);
 }
 
 #[test]
@@ -55,6 +85,45 @@ fn epilogues_are_fused_and_dead_ends_dropped() {
 }
 
 #[test]
+fn a_pixel_shuffle_joins_the_convolution_that_it_alone_reads() {
+    let Some(context) = context() else { return };
+    let steps = |outputs: usize, end: fn(GpuTensor, GpuTensor) -> GpuTensor| {
+        let x = GpuTensor::input([1, 4, 6, 6]);
+        let weight = GpuTensor::constant(&context, parity::values(3, outputs * 4 * 9), &[outputs, 4, 3, 3]).unwrap();
+        let y = x.conv2d(&weight, None, 1, 1).unwrap().relu().unwrap();
+        Plan::new(&context, &x, &end(x.clone(), y)).unwrap().dispatches()
+    };
+    fn shuffle(y: &GpuTensor) -> GpuTensor {
+        y.pixel_shuffle(2).unwrap()
+    }
+    // Pack; the convolution with everything else.
+    assert_eq!(steps(12, |_, y| shuffle(&y)), 2);
+    assert_eq!(steps(16, |x, y| shuffle(&y).affine(2.0, 1.0).unwrap().add(&x.upsample_nearest(2).unwrap()).unwrap()), 2);
+    // In the middle: four channels are a full block, three are not.
+    let gated = |_, y: GpuTensor| {
+        let y = shuffle(&y);
+        y.sigmoid().unwrap().mul(&y).unwrap()
+    };
+    assert_eq!(steps(16, gated), 3);
+    assert_eq!(steps(12, gated), 4);
+    // Two shuffles read it.
+    assert_eq!(steps(16, |_, y| shuffle(&y).sigmoid().unwrap().mul(&shuffle(&y)).unwrap()), 4);
+}
+
+#[test]
+fn convolutions_read_the_small_tensor_of_an_enlarged_one() {
+    let Some(context) = context() else { return };
+    let x = GpuTensor::input([1, 4, 6, 6]);
+    let weight = GpuTensor::constant(&context, parity::values(3, 4 * 4 * 9), &[4, 4, 3, 3]).unwrap();
+    let y = x.relu().unwrap().upsample_nearest(4).unwrap();
+    let y = y.conv2d(&weight, None, 4, Padding::Reflect(1)).unwrap().add(&y.conv2d(&weight, None, 4, 1).unwrap()).unwrap();
+    let plan = Plan::new(&context, &x, &y).unwrap();
+    // Pack and two convolutions; nothing is larger than the input.
+    assert_eq!(plan.dispatches(), 3);
+    assert_eq!(plan.memory(), 5 * 4 * 36 * 4);
+}
+
+#[test]
 fn memory_does_not_grow_with_depth() {
     let Some(context) = context() else { return };
     let weight = GpuTensor::constant(&context, parity::values(3, 8 * 8), &[8, 8, 1, 1]).unwrap();
@@ -64,6 +133,28 @@ fn memory_does_not_grow_with_depth() {
         Plan::new(&context, &x, &y).unwrap().memory()
     };
     assert_eq!(memory(3), memory(30));
+}
+
+#[test]
+fn much_work_is_cut_into_submissions() {
+    let Some(context) = context() else { return };
+    // 1.2 * 10^9 multiply-adds a layer: two do not fit in one submission.
+    let x = GpuTensor::input([1, 64, 192, 172]);
+    let weight = GpuTensor::constant(&context, parity::values(3, 64 * 64 * 9), &[64, 64, 3, 3]).unwrap();
+    let y = (0..3).fold(x.clone(), |y, _| y.conv2d(&weight, None, 1, 1).unwrap());
+    assert_eq!(Plan::new(&context, &x, &y).unwrap().submissions(), 3);
+
+    let (x, y) = residual(&context);
+    let input = parity::values(4, 8 * 36);
+    let plan = Plan::new(&context, &x, &y).unwrap();
+    assert_eq!((plan.submissions(), plan.dispatches()), (1, 3));
+    let wanted = block_on(plan.run(&input)).unwrap();
+    // A layer is 8 * 8 * 9 * 36 = 20,736 of them, packing 288.
+    for (work, submissions) in [(0, 3), (21_023, 3), (21_024, 2), (41_759, 2), (41_760, 1)] {
+        let plan = Plan::new(&context.with_submission_work(work), &x, &y).unwrap();
+        assert_eq!((plan.submissions(), plan.dispatches()), (submissions, 3), "{work}");
+        assert_eq!(block_on(plan.run(&input)).unwrap(), wanted);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use shared::engine::webgpu::Context;
+use shared::engine::webgpu::{Context, Precision};
 use tests::{golden, parity};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -17,7 +17,8 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
 
 async fn context() -> Arc<Context> {
-    Context::new().await.expect("WebGPU: Chromium needs --enable-unsafe-webgpu, see webdriver.json")
+    let context = Context::new().await.expect("WebGPU: Chromium needs --enable-unsafe-webgpu, see webdriver.json");
+    context.with_precision(Precision::F32).expect("f32 is everywhere")
 }
 
 #[wasm_bindgen_test]

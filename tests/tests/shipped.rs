@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::Device;
 use pollster::block_on;
@@ -11,7 +12,10 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::checkpoint::Checkpoint;
+use shared::engine::webgpu::{Context, Precision};
 use shared::session::{Engine, Session};
+use tests::gpu::half_context;
+use tests::parity;
 
 /// A page on a slow line waits for them.
 const LARGEST: usize = 2_000_000;
@@ -87,6 +91,36 @@ fn every_model_loads_and_fits() {
         };
         let worst = (0..output.len()).filter(inner).map(|i| (output[i] - 0.5).abs()).fold(0.0, f32::max);
         assert!(worst < 0.03, "{name}: a grey plane is off by {worst}");
+    }
+}
+
+#[test]
+fn f16_changes_no_picture_visibly() {
+    let Some(half) = half_context() else { return };
+    let single = half.with_precision(Precision::F32).unwrap();
+    let (height, width) = (48, 40);
+    // A slope with a dark and a bright square, and grain: smooth parts, edges and corners.
+    let grain = parity::values(5, 3 * height * width);
+    let input: Vec<f32> = (0..3 * height * width)
+        .map(|i| {
+            let (x, y) = (i % width, i / width % height);
+            let square = if x > 8 && x < 20 && y > 10 && y < 30 { 0.9 } else { 0.0 };
+            (0.05 + 0.7 * x as f32 / width as f32 - square + 0.02 * grain[i]).rem_euclid(1.0)
+        })
+        .collect();
+    for (model, bytes) in models() {
+        let name = text(&model, "name");
+        let checkpoint = Checkpoint::from_bytes(&bytes).expect(name);
+        let run = |context: &Arc<Context>| {
+            let session = Session::new(&checkpoint, Engine::WebGpu(context.clone())).expect(name);
+            block_on(session.forward(&input, height, width)).expect(name)
+        };
+        let (got, wanted) = (run(&half), run(&single));
+        let off: Vec<f32> = got.iter().zip(&wanted).map(|(a, b)| 255.0 * (a - b).abs()).collect();
+        let worst = off.iter().copied().fold(0.0, f32::max);
+        let mean = (off.iter().map(|d| d * d).sum::<f32>() / off.len() as f32).sqrt();
+        println!("{name}: off by {mean:.3} of 255 on average, {worst:.3} at most");
+        assert!(worst < 0.5, "{name}: {worst} of 255");
     }
 }
 

@@ -5,9 +5,10 @@
 use std::time::Instant;
 
 use pollster::block_on;
-use shared::Tensor;
 use shared::engine::webgpu::kernels::Geometry;
-use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use shared::engine::webgpu::{Context, GpuTensor, Plan, Precision};
+use shared::models::{ImageConfig, ImageNetwork, RlfnConfig, SrResnetConfig, TransformNetConfig};
+use shared::{Scope, Tensor};
 use tests::parity;
 
 const LAYERS: usize = 8;
@@ -34,13 +35,7 @@ fn convolutions() {
             let plan = Plan::new(&context, &x, &y).unwrap();
             block_on(plan.run(&input)).unwrap();
             let first = started.elapsed();
-            // The best of a few: others use this machine too.
-            let seconds = (0..3).map(|_| {
-                let started = Instant::now();
-                block_on(plan.run(&input)).unwrap();
-                started.elapsed().as_secs_f64()
-            });
-            let seconds = seconds.fold(f64::INFINITY, f64::min);
+            let seconds = best(|| block_on(plan.run(&input)).unwrap());
             let operations = 2.0 * (LAYERS * channels * channels * kernel * kernel * size * size) as f64;
             println!(
                 "{geometry:?}: {LAYERS} x conv{kernel}x{kernel} {channels} -> {channels} on {size}x{size}: {:.1} GFLOP/s, {:.1} ms, \
@@ -50,4 +45,48 @@ fn convolutions() {
             );
         }
     }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn networks() {
+    let adapter = block_on(Context::new()).unwrap();
+    println!("{:?}", adapter.adapter());
+    let configs = [
+        ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 24, blocks: 3 }),
+        ImageConfig::Rlfn(RlfnConfig { scale: 4, channels: 24, blocks: 3 }),
+        ImageConfig::SrResnet(SrResnetConfig { scale: 4, channels: 32, blocks: 1 }),
+        ImageConfig::TransformNet(TransformNetConfig { channels: 16, blocks: 1 }),
+    ];
+    let precisions = [Precision::F32, Precision::F16].map(|p| adapter.with_precision(p));
+    for (config, context) in
+        configs.into_iter().flat_map(|config| precisions.iter().flatten().map(move |context| (config, context)))
+    {
+        let dims = [1, 3, 64, 64];
+        let x = GpuTensor::input(dims);
+        let network = ImageNetwork::new(&config, &Scope::root(&parity::GpuConstants(context))).unwrap();
+        let y = network.forward(&x).unwrap();
+        let input = parity::values(2, dims.iter().product());
+        let started = Instant::now();
+        let plan = Plan::new(context, &x, &y).unwrap();
+        block_on(plan.run(&input)).unwrap();
+        let first = started.elapsed();
+        let milliseconds = best(|| block_on(plan.run(&input)).unwrap()) * 1e3;
+        let (dispatches, memory) = (plan.dispatches(), plan.memory() as f64 / 1e6);
+        println!(
+            "{config:?} on 64x64, {:?}: {milliseconds:.1} ms, {dispatches} dispatches, {memory:.2} MB, the first time with compilation \
+             {first:.0?}",
+            context.precision()
+        );
+    }
+}
+
+/// Seconds, the best of a few: others use this machine too.
+fn best<T>(mut run: impl FnMut() -> T) -> f64 {
+    let seconds = (0..7).map(|_| {
+        let started = Instant::now();
+        run();
+        started.elapsed().as_secs_f64()
+    });
+    seconds.fold(f64::INFINITY, f64::min)
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wgpu::util::DeviceExt;
 
 use super::kernels::Geometry;
+use super::memory::Precision;
 use crate::{Error, Result};
 
 /// What a program runs on.
@@ -17,9 +18,14 @@ pub struct AdapterInfo {
     pub software: bool,
     /// `vulkan`, `metal`, `dx12` or `webgpu`.
     pub backend: String,
-    /// True when shaders could compute in f16. Not used yet: f32 works everywhere.
+    /// True when shaders can compute in f16.
     pub f16: bool,
 }
+
+/// Most multiply-adds in a submission, where a single dispatch is not more: systems reset a GPU that is busy for seconds with one
+/// (Windows after two), and meanwhile it draws nothing. The weakest GPUs manage about 2 * 10^10 a second and need a tenth of a
+/// second for these; fast ones need a millisecond, against which a submission costs nothing.
+const SUBMISSION_WORK: u64 = 1 << 31;
 
 /// A GPU device, its compiled pipelines, and what went wrong on it.
 pub struct Context {
@@ -28,6 +34,8 @@ pub struct Context {
     pub(super) limits: wgpu::Limits,
     adapter: AdapterInfo,
     geometry: Geometry,
+    precision: Precision,
+    submission_work: u64,
     /// By source. A pipeline does not depend on sizes, so a second picture of another size compiles nothing.
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     faults: Arc<Mutex<Faults>>,
@@ -42,7 +50,8 @@ struct Faults {
 }
 
 impl Context {
-    /// Opens the best adapter: a discrete GPU before an integrated one before a software adapter.
+    /// Opens the best adapter: a discrete GPU before an integrated one before a software adapter. A GPU that computes in f16 does;
+    /// a software adapter would have to convert.
     ///
     /// # Errors
     /// [`Error::Gpu`] when there is no adapter, or it gives no device.
@@ -55,8 +64,10 @@ impl Context {
         let adapter = instance.request_adapter(&options).await.map_err(|e| Error::Gpu(format!("no adapter: {e}")))?;
         // All that the adapter has: buffers of large tiles exceed the default limits.
         let limits = adapter.limits();
+        let required_features = adapter.features() & wgpu::Features::SHADER_F16;
+        let required_limits = limits.clone();
         let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor { required_limits: limits.clone(), ..Default::default() })
+            .request_device(&wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() })
             .await
             .map_err(|e| Error::Gpu(format!("the adapter gives no device: {e}")))?;
         let info = adapter.get_info();
@@ -70,7 +81,7 @@ impl Context {
             wgpu::Backend::BrowserWebGpu => "webgpu".to_owned(),
             other => other.to_string(),
         };
-        let f16 = adapter.features().contains(wgpu::Features::SHADER_F16);
+        let f16 = device.features().contains(wgpu::Features::SHADER_F16);
         let faults = Arc::new(Mutex::new(Faults::default()));
         let (uncaptured, lost) = (faults.clone(), faults.clone());
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
@@ -86,6 +97,8 @@ impl Context {
             queue,
             limits,
             geometry: Geometry::of_adapter(software),
+            precision: if f16 && !software { Precision::F16 } else { Precision::F32 },
+            submission_work: SUBMISSION_WORK,
             adapter: AdapterInfo { name, software, backend, f16 },
             pipelines: Mutex::default(),
             faults,
@@ -102,6 +115,23 @@ impl Context {
         self.geometry
     }
 
+    /// What is computed in here.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The same device with another precision.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the adapter has no f16 and that is asked for.
+    #[cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+    pub fn with_precision(&self, precision: Precision) -> Result<Arc<Self>> {
+        if precision == Precision::F16 && !self.adapter.f16 {
+            return Err(Error::Gpu(format!("`{}` does not compute in f16", self.adapter.name)));
+        }
+        Ok(Arc::new(Self { precision, ..self.sibling(self.geometry) }))
+    }
+
     /// The same device with another geometry, for tests and measurements: results stay the same.
     #[cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
     pub fn with_geometry(&self, geometry: Geometry) -> Arc<Self> {
@@ -115,6 +145,17 @@ impl Context {
         Arc::new(Self { limits, ..self.sibling(self.geometry) })
     }
 
+    /// The same device with submissions of at most `work` multiply-adds where dispatches allow it, for tests: results stay the
+    /// same.
+    #[cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+    pub fn with_submission_work(&self, work: u64) -> Arc<Self> {
+        Arc::new(Self { submission_work: work, ..self.sibling(self.geometry) })
+    }
+
+    pub(super) fn submission_work(&self) -> u64 {
+        self.submission_work
+    }
+
     fn sibling(&self, geometry: Geometry) -> Self {
         Self {
             device: self.device.clone(),
@@ -122,6 +163,8 @@ impl Context {
             limits: self.limits.clone(),
             adapter: self.adapter.clone(),
             geometry,
+            precision: self.precision,
+            submission_work: self.submission_work,
             pipelines: Mutex::default(),
             faults: self.faults.clone(),
         }
@@ -180,10 +223,9 @@ impl Context {
         pipeline
     }
 
-    /// A buffer that holds `values` for reading.
-    pub(super) fn upload(&self, label: &str, values: &[f32]) -> Result<wgpu::Buffer> {
-        self.fits(label, size_of_val(values) as u64)?;
-        let contents = bytemuck::cast_slice(values);
+    /// A buffer that holds `contents` for reading.
+    pub(super) fn upload(&self, label: &str, contents: &[u8]) -> Result<wgpu::Buffer> {
+        self.fits(label, contents.len() as u64)?;
         let usage = wgpu::BufferUsages::STORAGE;
         Ok(self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some(label), contents, usage }))
     }

@@ -2,12 +2,13 @@
 //!
 //! What works element by element does not become a kernel of its own where it can be avoided: it joins the epilogue of the step
 //! that produces the element, while that is still in a register. It may when nothing else reads the value before, and when the
-//! other operand is computed earlier. An enlarged tensor is not stored where an epilogue can read the small one instead.
+//! other operand is computed earlier. An enlarged tensor is not stored where a convolution or an epilogue can read the small one.
 
 use std::collections::{HashMap, HashSet};
 
 use super::kernels;
 use super::memory::Packing;
+use super::shuffle;
 use super::tensor::{GpuTensor, Map, Node, Op, Zip};
 use crate::tensor::{Padding, dims4};
 use crate::{Error, Result};
@@ -47,6 +48,8 @@ pub enum Kernel {
         padding: Padding,
         /// Whether there is one.
         bias: bool,
+        /// The picture is read as if it were this much larger, every pixel repeated.
+        enlarged: usize,
     },
     /// Sums of every channel over sets of its pixels, and of squares; the result is as wide as there are sets.
     Moments,
@@ -83,6 +86,8 @@ pub enum Stage {
         /// Whether the operand comes first.
         reversed: bool,
     },
+    /// What follows works on the value where [`Kernel::PixelShuffle`] would move it; the result is stored there.
+    PixelShuffle(usize),
 }
 
 /// A tensor that an epilogue reads beside the value at hand.
@@ -106,6 +111,24 @@ pub struct Step {
 }
 
 impl Step {
+    /// `[N, C, H, W]` before a shuffle in the epilogue: what threads compute.
+    pub fn computed(&self) -> [usize; 4] {
+        let [n, c, h, w] = self.dims;
+        let r = self.shuffle();
+        [n, c * r * r, h / r, w / r]
+    }
+
+    /// Whether the result is f32 in every precision: what leaves the GPU, and sums.
+    pub fn single(&self) -> bool {
+        self.planar || matches!(self.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. })
+    }
+
+    /// By what the epilogue shuffles; 1 where it does not.
+    pub fn shuffle(&self) -> usize {
+        let factor = |stage: &Stage| if let Stage::PixelShuffle(r) = stage { Some(*r) } else { None };
+        self.epilogue.iter().find_map(factor).unwrap_or(1)
+    }
+
     /// Steps whose results this one reads.
     pub fn reads(&self) -> impl Iterator<Item = usize> {
         let values = self.inputs.iter().map(|(value, _)| value).chain(self.operands.iter().map(|o| &o.value));
@@ -161,6 +184,7 @@ pub fn lower(input: &GpuTensor, output: &GpuTensor) -> Result<Vec<Step>> {
         lowering.node(node)?;
     }
     lowering.finish(output);
+    shuffle::fuse(&mut lowering.steps);
     Ok(lowering.steps)
 }
 
@@ -199,6 +223,12 @@ pub fn canonical(dims: &[usize]) -> [usize; 4] {
     out
 }
 
+/// Dimensions of what `x` is an enlargement of.
+fn shrunk(x: &GpuTensor, factor: usize) -> [usize; 4] {
+    let [n, c, h, w] = canonical(&x.0.dims);
+    [n, c, h / factor, w / factor]
+}
+
 /// A constant as an input of a step.
 fn constant(tensor: &GpuTensor, packing: Packing) -> (Value, [usize; 4]) {
     (Value::Constant(tensor.clone(), packing), canonical(&tensor.0.dims))
@@ -212,9 +242,11 @@ impl Lowering {
             Op::Constant(_) => (Value::Constant(node.clone(), Packing::Blocked), 1),
             Op::Conv2d { x, weight, bias, stride, padding } => {
                 let [_, _, kernel, _] = dims4("conv2d", &weight.0.dims)?;
-                let mut inputs = vec![self.stored(x), constant(weight, kernels::weight_packing(kernel, *stride))];
+                let Place { value, factor: enlarged } = self.place(x);
+                let picture = (value, shrunk(x, enlarged));
+                let mut inputs = vec![picture, constant(weight, kernels::weight_packing(kernel, *stride))];
                 inputs.extend(bias.iter().map(|b| constant(b, Packing::Bias)));
-                let kernel = Kernel::Conv2d { kernel, stride: *stride, padding: *padding, bias: bias.is_some() };
+                let kernel = Kernel::Conv2d { kernel, stride: *stride, padding: *padding, bias: bias.is_some(), enlarged };
                 (self.push(kernel, inputs, dims), 1)
             }
             Op::InstanceNorm { x, weight, bias, epsilon } => {
@@ -312,8 +344,7 @@ impl Lowering {
         if factor == 1 {
             return (value, dims);
         }
-        let small = [dims[0], dims[1], dims[2] / factor, dims[3] / factor];
-        let value = self.push(Kernel::UpsampleNearest(factor), vec![(value, small)], dims);
+        let value = self.push(Kernel::UpsampleNearest(factor), vec![(value, shrunk(x, factor))], dims);
         self.places.insert(x.0.id, Place { value: value.clone(), factor: 1 });
         (value, dims)
     }

@@ -1,6 +1,17 @@
 //! How tensors lie in buffers, and which steps share a buffer.
 
+use half::f16;
+
 use super::lower::Step;
+
+/// How tensors and weights are stored, and what convolutions multiply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32 bits, everywhere.
+    F32,
+    /// 16 bits, where the adapter has them.
+    F16,
+}
 
 /// How a constant is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +40,15 @@ impl Packing {
             }
         }
     }
+}
+
+/// Packed `values` as bytes for the GPU. A bias is small, and its summands few: it stays f32.
+pub fn encode(values: &[f32], packing: Packing, precision: Precision) -> Vec<u8> {
+    if precision == Precision::F32 || packing == Packing::Bias {
+        return bytemuck::cast_slice(values).to_vec();
+    }
+    let most = f16::MAX.to_f32();
+    values.iter().flat_map(|v| f16::from_f32(v.clamp(-most, most)).to_bits().to_ne_bytes()).collect()
 }
 
 fn blocked(values: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
@@ -71,7 +91,7 @@ pub struct Placement {
 ///
 /// Greedy, in order: the smallest free buffer that is large enough, else the largest free one, grown, else a new one. A chain
 /// of convolutions alternates between two buffers however deep it is.
-pub fn place(steps: &[Step]) -> Placement {
+pub fn place(steps: &[Step], precision: Precision) -> Placement {
     let mut last_read: Vec<usize> = (0..steps.len()).collect();
     for (i, step) in steps.iter().enumerate() {
         step.reads().for_each(|read| last_read[read] = i);
@@ -79,7 +99,7 @@ pub fn place(steps: &[Step]) -> Placement {
     let mut placement = Placement { slots: Vec::new(), sizes: Vec::new() };
     let mut free: Vec<usize> = Vec::new();
     for (i, step) in steps.iter().enumerate() {
-        let size = bytes(step);
+        let size = bytes(step, precision);
         let sizes = &mut placement.sizes;
         let fitting = free.iter().enumerate().filter(|&(_, &slot)| sizes[slot] >= size).min_by_key(|&(_, &slot)| sizes[slot]);
         let chosen = fitting.or_else(|| free.iter().enumerate().max_by_key(|&(_, &slot)| sizes[slot])).map(|(at, _)| at);
@@ -102,10 +122,11 @@ pub fn place(steps: &[Step]) -> Placement {
 }
 
 /// Size of a step's result.
-fn bytes(step: &Step) -> u64 {
+fn bytes(step: &Step, precision: Precision) -> u64 {
     let [n, c, h, w] = step.dims;
     let channels = if step.planar { c } else { c.next_multiple_of(4) };
-    [n, channels, h, w].iter().fold(size_of::<f32>() as u64, |product, &d| product.saturating_mul(d as u64))
+    let element = if precision == Precision::F16 && !step.single() { size_of::<f16>() } else { size_of::<f32>() };
+    [n, channels, h, w].iter().fold(element as u64, |product, &d| product.saturating_mul(d as u64))
 }
 
 #[cfg(test)]
@@ -128,7 +149,8 @@ mod tests {
     #[test]
     fn a_chain_alternates_between_two_buffers() {
         let chain: Vec<Step> = (0..40usize).map(|i| step(&i.checked_sub(1).into_iter().collect::<Vec<_>>(), &[], 7)).collect();
-        assert_eq!(place(&chain).sizes, [7 * 16, 7 * 16]);
+        assert_eq!(place(&chain, Precision::F32).sizes, [7 * 16, 7 * 16]);
+        assert_eq!(place(&chain, Precision::F16).sizes, [7 * 8, 7 * 8]);
     }
 
     #[test]
@@ -143,6 +165,13 @@ mod tests {
         assert_eq!(weight[16..24], [9., 0., 0., 0., 10., 0., 0., 0.]);
     }
 
+    #[test]
+    fn what_f16_cannot_hold_is_its_largest() {
+        let halves = |packing| encode(&[1.0, -1e9], packing, Precision::F16);
+        assert_eq!(halves(Packing::Weight), [0x3c00u16, 0xfbff].map(u16::to_ne_bytes).concat());
+        assert_eq!(halves(Packing::Bias), [1.0f32, -1e9].map(f32::to_ne_bytes).concat());
+    }
+
     proptest! {
         /// Runs the placement with step numbers for values: whoever reads finds what it wants, and nobody reads what it writes.
         #[test]
@@ -153,10 +182,10 @@ mod tests {
                 let reads: Vec<usize> = reads.iter().filter(|_| i > 0).map(|r| r % i.max(1)).collect();
                 step(&reads[..reads.len().min(1)], &reads[reads.len().min(1)..], *size)
             }).collect();
-            let Placement { slots, sizes } = place(&steps);
+            let Placement { slots, sizes } = place(&steps, Precision::F32);
             let mut holds = vec![usize::MAX; sizes.len()];
             for (i, step) in steps.iter().enumerate() {
-                prop_assert!(bytes(step) <= sizes[slots[i]]);
+                prop_assert!(bytes(step, Precision::F32) <= sizes[slots[i]]);
                 for read in step.reads() {
                     prop_assert_eq!(holds[slots[read]], read);
                     prop_assert!(slots[read] != slots[i]);

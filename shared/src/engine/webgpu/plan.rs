@@ -13,14 +13,16 @@ use crate::{Error, Result, Tensor};
 
 /// Computes one output from one input of fixed dimensions, as often as wanted.
 ///
-/// A run is one submission: write the input, dispatch every step in one compute pass, copy the output for reading.
+/// A run is one submission: write the input, dispatch every step in one compute pass, copy the output for reading. What is much
+/// work is cut into several; nothing waits between them.
 pub struct Plan {
     context: Arc<Context>,
     input: wgpu::Buffer,
     inputs: usize,
     output: wgpu::Buffer,
     outputs: usize,
-    dispatches: Vec<Dispatch>,
+    /// Of every submission.
+    dispatches: Vec<Vec<Dispatch>>,
     memory: u64,
     /// Buffers for reading back that no run uses at the moment. A run that is dropped halfway takes its own with it.
     idle: RefCell<Vec<wgpu::Buffer>>,
@@ -41,7 +43,7 @@ impl Plan {
     pub fn new(context: &Arc<Context>, input: &GpuTensor, output: &GpuTensor) -> Result<Self> {
         context.alive()?;
         let steps = lower(input, output)?;
-        let placement = place(&steps);
+        let placement = place(&steps, context.precision());
         let float = size_of::<f32>() as u64;
         let inputs = input.dims().iter().product::<usize>();
         let outputs = output.dims().iter().product::<usize>();
@@ -64,7 +66,7 @@ impl Plan {
         let planar = steps.iter().position(|step| step.planar);
         let output = planar.map(|i| results[i].clone()).ok_or_else(|| Error::Gpu("internal: no output".into()))?;
 
-        let geometry = context.geometry();
+        let (geometry, precision) = (context.geometry(), context.precision());
         let most = context.limits.max_compute_workgroups_per_dimension;
         let work: Vec<(usize, Shape, [u32; 2])> = steps
             .iter()
@@ -75,7 +77,9 @@ impl Plan {
             .flatten()
             .collect();
         let shapes = Shapes::new(context, work.iter().map(|(_, shape, _)| shape));
-        let mut dispatches = Vec::with_capacity(work.len());
+        let mut dispatches: Vec<Vec<Dispatch>> = Vec::new();
+        // What the last submission still takes.
+        let mut room = 0;
         let mut part = 0;
         for (number, &(i, _, groups)) in work.iter().enumerate() {
             // A step of many dispatches reads one of its inputs in each.
@@ -90,7 +94,7 @@ impl Plan {
                 });
             }
             let label = kernels::name(step);
-            let pipeline = context.pipeline(label, kernels::source(step, geometry)?, reads.len());
+            let pipeline = context.pipeline(label, kernels::source(step, geometry, precision)?, reads.len());
             let mut entries = vec![
                 wgpu::BindGroupEntry { binding: 0, resource: shapes.binding(number) },
                 wgpu::BindGroupEntry { binding: 1, resource: results[i].as_entire_binding() },
@@ -100,7 +104,18 @@ impl Plan {
             let layout = pipeline.get_bind_group_layout(0);
             let bindings = wgpu::BindGroupDescriptor { label: Some(label), layout: &layout, entries: &entries };
             let bindings = context.device.create_bind_group(&bindings);
-            dispatches.push(Dispatch { pipeline, bindings, groups });
+            let dispatch = Dispatch { pipeline, bindings, groups };
+            let load = kernels::work(step, part);
+            match dispatches.last_mut() {
+                Some(submission) if load <= room => {
+                    submission.push(dispatch);
+                    room -= load;
+                }
+                _ => {
+                    dispatches.push(vec![dispatch]);
+                    room = context.submission_work().saturating_sub(load);
+                }
+            }
         }
         if cfg!(not(target_arch = "wasm32")) {
             context.check()?;
@@ -112,6 +127,11 @@ impl Plan {
 
     /// Kernels that a run dispatches.
     pub fn dispatches(&self) -> usize {
+        self.dispatches.iter().map(Vec::len).sum()
+    }
+
+    /// Submissions that a run is cut into.
+    pub fn submissions(&self) -> usize {
         self.dispatches.len()
     }
 
@@ -184,17 +204,20 @@ impl Plan {
     fn submit(&self, values: &[f32], staging: &wgpu::Buffer) {
         let Context { device, queue, .. } = &*self.context;
         queue.write_buffer(&self.input, 0, bytemuck::cast_slice(values));
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
+        for (submission, number) in self.dispatches.iter().zip(1..) {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for Dispatch { pipeline, bindings, groups: [x, y] } in &self.dispatches {
+            for Dispatch { pipeline, bindings, groups: [x, y] } in submission {
                 pass.set_pipeline(pipeline);
                 pass.set_bind_group(0, bindings, &[]);
                 pass.dispatch_workgroups(*x, *y, 1);
             }
+            drop(pass);
+            if number == self.dispatches.len() {
+                encoder.copy_buffer_to_buffer(&self.output, 0, staging, 0, self.output_bytes());
+            }
+            queue.submit([encoder.finish()]);
         }
-        encoder.copy_buffer_to_buffer(&self.output, 0, staging, 0, self.output_bytes());
-        queue.submit([encoder.finish()]);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Context;
 use super::lower::canonical;
-use super::memory::Packing;
+use super::memory::{Packing, Precision, encode};
 use crate::checkpoint::Checkpoint;
 use crate::tensor::{Padding, rules};
 use crate::{Error, Result, Source, Tensor};
@@ -60,11 +60,11 @@ pub enum Zip {
     Mul,
 }
 
-/// Values known before any run, uploaded at their first use in each packing that is asked for, kept as long as the model.
+/// Values known before any run, uploaded at their first use in each packing and precision, kept as long as the model.
 pub(super) struct Constant {
     context: Arc<Context>,
     values: Vec<f32>,
-    buffers: RefCell<HashMap<Packing, wgpu::Buffer>>,
+    buffers: RefCell<HashMap<(Packing, Precision), wgpu::Buffer>>,
 }
 
 impl GpuTensor {
@@ -107,12 +107,14 @@ impl GpuTensor {
             return Err(Error::Gpu("a parameter belongs to another device than the plan".into()));
         }
         let mut buffers = constant.buffers.borrow_mut();
-        if let Some(buffer) = buffers.get(&packing) {
+        let key = (packing, context.precision());
+        if let Some(buffer) = buffers.get(&key) {
             return Ok(buffer.clone());
         }
         let label = format!("parameter {:?}", self.0.dims);
-        let buffer = context.upload(&label, &packing.pack(&constant.values, canonical(&self.0.dims)))?;
-        buffers.insert(packing, buffer.clone());
+        let values = packing.pack(&constant.values, canonical(&self.0.dims));
+        let buffer = context.upload(&label, &encode(&values, packing, context.precision()))?;
+        buffers.insert(key, buffer.clone());
         Ok(buffer)
     }
 }

@@ -2,10 +2,10 @@
 //
 // Formula result[n, first_channel + c, y, x] = source[n, c, y, x] for c < lanes, 0 where the source has no channel c
 // Grid    a thread for every four channels that are written and every pixel; one dispatch a tensor
-// Layout  source in blocks of channels; result too, as [N, blocks, height, width, 4] of f32: two tensors may share a block
+// Layout  source in blocks of channels; result too, as [N, blocks, height, width, 4] of real: two tensors may share a block
 // Idea    the last tensor's `lanes` reach to the end of the last block, so that no lane keeps what an earlier tensor left there
 
-@group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> source: array<vec4<real>>;
 
 @compute @workgroup_size($WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (n >= shape.batch) {
         return;
     }
-    var value = vec4<f32>();
+    var value = vec4<real>();
     if (block < shape.in_blocks) {
         value = source[(n * shape.in_blocks + block) * pixels + pixel];
     }
@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let c$lane = block * 4 + $lane;
     if (c$lane < shape.lanes) {
         let to = shape.first_channel + c$lane;
-        let kept = select(0.0, value[$lane], c$lane < shape.in_channels);
+        let kept = select(real(), value[$lane], c$lane < shape.in_channels);
         result[((n * shape.blocks + to / 4) * pixels + pixel) * 4 + to % 4] = kept;
     }
 #end

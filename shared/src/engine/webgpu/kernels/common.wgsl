@@ -1,8 +1,17 @@
 // What every kernel shares: the sizes, the result and the epilogue.
 //
-// Layout  tensors are [N, blocks, height, width] of vec4, a block being four channels; a planar result is [N, C, height, width].
+// Layout  tensors are [N, blocks, height, width] of vec4<real>, a block being four channels; a planar result is
+//         [N, C, height, width] of f32. What is loaded becomes f32 at once, except in convolutions.
 // Grid    workgroups of $WORKGROUP threads, numbered over x, then y, because 65,535 in one dimension are not enough.
-// Idea    `finish` runs the epilogue on a value that is still in a register (kernel fusion as in TVM, arXiv:1802.04799).
+// Idea    `finish` runs the epilogue on a value that is still in a register (kernel fusion as in TVM, arXiv:1802.04799). A pixel
+//         shuffle in it costs nothing but where the four channels are stored.
+
+#if HALF
+enable f16;
+alias real = f16;
+#else
+alias real = f32;
+#end
 
 struct Shape {
 $SHAPE
@@ -10,12 +19,19 @@ $SHAPE
 
 @group(0) @binding(0) var<uniform> shape: Shape;
 @group(0) @binding(1) var<storage, read_write> result: array<$RESULT>;
-#for i in OPERANDS
-@group(0) @binding(${2+INPUTS+i}) var<storage, read> operand$i: array<vec4<f32>>;
-#end
+$OPERANDS
 
 fn workgroup_number(group: vec3<u32>) -> u32 {
     return group.y * shape.row + group.x;
+}
+
+fn stored(v: vec4<f32>) -> vec4<real> {
+#if HALF
+    // WGSL leaves open what becomes of more than the largest f16.
+    return vec4<real>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+#else
+    return v;
+#end
 }
 
 fn sigmoid(v: vec4<f32>) -> vec4<f32> {
@@ -24,14 +40,14 @@ fn sigmoid(v: vec4<f32>) -> vec4<f32> {
 }
 
 #if CONV
-// The place in the source of row or column `i` of the padded source. With zeros for a border it may be outside: below zero it
-// wraps around to more than any size.
+// The place in the source of row or column `i` of the padded, perhaps enlarged source. With zeros for a border it may be outside:
+// below zero it wraps around to more than any size.
 fn border(i: u32, size: u32) -> u32 {
 #if REFLECT
     let from_start = u32(abs(i32(i) - i32(shape.padding)));
-    return min(from_start, u32(abs(2 * (i32(size) - 1) - i32(from_start))));
+    return min(from_start, u32(abs(2 * (i32(size$ENLARGED) - 1) - i32(from_start))))$SHRUNK;
 #else
-    return i - shape.padding;
+    return (i - shape.padding)$SHRUNK;
 #end
 }
 #end
@@ -60,6 +76,30 @@ fn finish(value: vec4<f32>, n: u32, block: u32, y: u32, x: u32) {
     var v = value;
     let at = ((n * shape.blocks + block) * shape.height + y) * shape.width + x;
 $EPILOGUE
+#if SHUFFLE
+    // Where a pixel shuffle moves the four channels.
+    let to_channels = shape.channels / ($SHUFFLE * $SHUFFLE);
+    let to_blocks = (to_channels + 3) / 4;
+    let to_height = shape.height * $SHUFFLE;
+    let to_width = shape.width * $SHUFFLE;
+#for lane in 4
+    let from$lane = block * 4 + $lane;
+    let c$lane = from$lane / ($SHUFFLE * $SHUFFLE);
+    let block$lane = c$lane / 4;
+    let y$lane = y * $SHUFFLE + from$lane / $SHUFFLE % $SHUFFLE;
+    let x$lane = x * $SHUFFLE + from$lane % $SHUFFLE;
+#end
+$SHUFFLED
+#for lane in 4
+#if PLANAR
+    if (from$lane < shape.channels) {
+        result[((n * to_channels + c$lane) * to_height + y$lane) * to_width + x$lane] = v[$lane];
+    }
+#else
+    result[(((n * to_blocks + block$lane) * to_height + y$lane) * to_width + x$lane) * 4 + c$lane % 4] = stored(v)[$lane];
+#end
+#end
+#else
 #if PLANAR
     let first = block * 4;
 #for lane in 4
@@ -68,7 +108,8 @@ $EPILOGUE
     }
 #end
 #else
-    result[at] = v;
+    result[at] = stored(v);
+#end
 #end
 }
 #end

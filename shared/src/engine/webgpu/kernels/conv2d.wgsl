@@ -1,18 +1,21 @@
 // Convolution, any window, any stride; what lies beyond the border is zero or mirrored.
 //
 // Formula result[n, o, y, x] = bias[o] + sum over c, ky, kx of
-//         weight[o, c, ky, kx] * source[n, c, stride y + ky - padding, stride x + kx - padding]
+//         weight[o, c, ky, kx] * source[n, c, (stride y + ky - padding) / enlarged, (stride x + kx - padding) / enlarged]
 // Grid    a thread for $PIXELS rows of one column and $OUTPUTS blocks of output channels; a workgroup has one set of output
 //         channels, so that all of its threads load the same weights
-// Layout  source [N, in_blocks, in_height, in_width] of vec4; weight [blocks, in_blocks, kernel, kernel, 4 of C] of 4 of O, the
+// Layout  source [N, in_blocks, in_height, in_width] of vec4<real>; weight [blocks, in_blocks, kernel, kernel, 4 of C] of 4 of O, the
 //         window by rows, or by columns where SLIDE is
 // Idea    register blocking (Volkov & Demmel 2008) without workgroup memory: a load of $PIXELS pixels and 4 x $OUTPUTS weights
 //         serves 4 x $PIXELS x $OUTPUTS products of vec4, and neighbouring threads load neighbouring pixels. With SLIDE, for
 //         stride 1 and a small window, the rows of a thread slide along a column of it: $PIXELS + kernel - 1 loads of pixels
 //         serve $PIXELS x kernel products. Other windows are rolled loops: unrolled, SwiftShader compiles for seconds.
+//         In f16 (HALF), products of one small window or of a row of a larger one are summed, 36 of 3x3 or 9x9, and their sum is
+//         added in f32: a whole sum in f16 would lose digits, and one product at a time would gain no speed.
+//         An enlarged source (Odena et al. 2016, doi:10.23915/distill.00003) is never stored: its pixels are loaded repeatedly.
 
-@group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> source: array<vec4<real>>;
+@group(0) @binding(3) var<storage, read> weight: array<vec4<real>>;
 #if BIAS
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
 #end
@@ -55,6 +58,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row$r = border(y + $r, shape.in_height);
 #end
     for (var c = 0u; c < shape.in_blocks; c++) {
+#if HALF
+#for o in OUTPUTS
+#for p in PIXELS
+        var part${p}_$o = vec4<real>();
+#end
+#end
+#end
         let plane = (n * shape.in_blocks + c) * shape.in_height;
         for (var kx = 0u; kx < $KERNEL; kx++) {
             let column = border(x + kx, shape.in_width);
@@ -62,19 +72,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #if REFLECT
             let v$r = source[(plane + row$r) * shape.in_width + column];
 #else
-            let v$r = select(vec4<f32>(), source[(plane + row$r) * shape.in_width + column], row$r < shape.in_height && column < shape.in_width);
+            let v$r = select(vec4<real>(), source[(plane + row$r) * shape.in_width + column], row$r < shape.in_height && column < shape.in_width);
 #end
 #end
 #for o in OUTPUTS
 #for k in KERNEL
-            let m${o}_$k = mat4x4<f32>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);
+            let m${o}_$k = mat4x4<real>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);
             w$o += 4;
 #for p in PIXELS
-            sum${p}_$o += m${o}_$k * v${p+k};
+            $SUM${p}_$o += m${o}_$k * v${p+k};
 #end
 #end
 #end
         }
+#if HALF
+#for o in OUTPUTS
+#for p in PIXELS
+        sum${p}_$o += vec4<f32>(part${p}_$o);
+#end
+#end
+#end
     }
 #else
     for (var c = 0u; c < shape.in_blocks; c++) {
@@ -84,23 +101,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let y$p = border((y + $p) * shape.stride + ky, shape.in_height);
             let row$p = (plane + y$p) * shape.in_width;
 #end
+#if HALF
+#for o in OUTPUTS
+#for p in PIXELS
+            var part${p}_$o = vec4<real>();
+#end
+#end
+#end
             for (var kx = 0u; kx < shape.kernel; kx++) {
                 let column = border(x * shape.stride + kx, shape.in_width);
 #for p in PIXELS
 #if REFLECT
                 let v$p = source[row$p + column];
 #else
-                let v$p = select(vec4<f32>(), source[row$p + column], y$p < shape.in_height && column < shape.in_width);
+                let v$p = select(vec4<real>(), source[row$p + column], y$p < shape.in_height && column < shape.in_width);
 #end
 #end
 #for o in OUTPUTS
-                let m$o = mat4x4<f32>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);
+                let m$o = mat4x4<real>(weight[w$o], weight[w$o + 1], weight[w$o + 2], weight[w$o + 3]);
                 w$o += 4;
 #for p in PIXELS
-                sum${p}_$o += m$o * v$p;
+                $SUM${p}_$o += m$o * v$p;
 #end
 #end
             }
+#if HALF
+#for o in OUTPUTS
+#for p in PIXELS
+            sum${p}_$o += vec4<f32>(part${p}_$o);
+#end
+#end
+#end
         }
     }
 #end

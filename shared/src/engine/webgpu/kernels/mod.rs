@@ -6,7 +6,7 @@
 mod template;
 
 use super::lower::{Kernel, Operand, Stage, Step, Value};
-use super::memory::Packing;
+use super::memory::{Packing, Precision};
 use super::tensor::{Map, Zip};
 use crate::tensor::Padding;
 use crate::{Error, Result};
@@ -122,45 +122,77 @@ pub(super) fn reads(step: &Step, part: usize) -> impl Iterator<Item = &Value> {
     inputs.iter().map(|(value, _)| value).chain(step.operands.iter().map(|o| &o.value))
 }
 
+/// About how many multiply-adds dispatch `part` of a step is; what only moves values counts one for each.
+pub(super) fn work(step: &Step, part: usize) -> u64 {
+    let elements = |dims: &[usize]| dims.iter().map(|&d| d as u64).fold(1, u64::saturating_mul);
+    match (step.kernel, &step.inputs[..]) {
+        (Kernel::Conv2d { .. }, [_, (_, weight), ..]) => elements(&step.dims).saturating_mul(elements(&weight[1..])),
+        (Kernel::CatChannels, inputs) => elements(&inputs[part].1),
+        (_, inputs) => inputs.iter().map(|(_, dims)| elements(dims)).fold(elements(&step.dims), u64::max),
+    }
+}
+
 /// The WGSL of a step.
-pub(super) fn source(step: &Step, geometry: Geometry) -> Result<String> {
+pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> Result<String> {
     let cat = step.kernel == Kernel::CatChannels;
     let sums = matches!(step.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. });
     let conv = matches!(step.kernel, Kernel::Conv2d { .. });
-    let (kernel, slide, reflect, bias) = match step.kernel {
-        Kernel::Conv2d { kernel, stride, padding, bias } => {
-            (kernel, slides(kernel, stride), matches!(padding, Padding::Reflect(_)), bias)
+    let (kernel, slide, reflect, bias, enlarged) = match step.kernel {
+        Kernel::Conv2d { kernel, stride, padding, bias, enlarged } => {
+            (kernel, slides(kernel, stride), matches!(padding, Padding::Reflect(_)), bias, enlarged)
         }
-        _ => (1, false, false, false),
+        _ => (1, false, false, false, 1),
     };
+    let enlarge = |operator| if enlarged == 1 { String::new() } else { format!(" {operator} {enlarged}") };
     let epsilon = match step.kernel {
         Kernel::ScaleAndShift { epsilon } => f32::from_bits(epsilon),
         _ => 0.0,
     };
+    let shuffled = step.epilogue.iter().position(|stage| matches!(stage, Stage::PixelShuffle(_)));
+    let (before, after) = step.epilogue.split_at(shuffled.unwrap_or(step.epilogue.len()));
+    let half = precision == Precision::F16;
+    let scalar = if step.single() { "f32" } else { "real" };
     let values = Values::default()
+        .number("HALF", usize::from(half))
+        .text("SUM", if half { "part" } else { "sum" })
         .number("CONV", usize::from(conv))
         .number("REFLECT", usize::from(reflect))
+        .text("ENLARGED", enlarge('*'))
+        .text("SHRUNK", enlarge('/'))
         .number("KERNEL", kernel)
         .number("SLIDE", usize::from(slide))
         .number("ROWS", geometry.pixels + kernel - 1)
         .text("EPSILON", format!("{epsilon:?}f"))
         .number("WORKGROUP", geometry.workgroup)
         .number("PIXELS", geometry.pixels)
-        .number("OUTPUTS", geometry.outputs(step.dims[1]))
+        .number("OUTPUTS", geometry.outputs(step.computed()[1]))
         .number("BIAS", usize::from(bias))
         .number("POSITION", usize::from(!cat && !conv && !sums))
         .number("FINISH", usize::from(!cat && !sums))
         .number("PLANAR", usize::from(step.planar))
         .number("INPUTS", if cat { 1 } else { step.inputs.len() })
-        .number("OPERANDS", step.operands.len())
-        .text("RESULT", if cat || step.planar { "f32" } else { "vec4<f32>" })
+        .text("OPERANDS", operands(step))
+        .number("SHUFFLE", if shuffled.is_some() { step.shuffle() } else { 0 })
+        .text("RESULT", if cat || step.planar || shuffled.is_some() { scalar.into() } else { format!("vec4<{scalar}>") })
         .text("SHAPE", Shape::WGSL)
-        .text("EPILOGUE", epilogue(&step.epilogue, &step.operands));
+        .text("EPILOGUE", epilogue(before, &step.operands, false))
+        .text("SHUFFLED", epilogue(after, &step.operands, true));
     Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel_source(step.kernel).1, &values)?)
 }
 
-/// The statements that change `v`, the value at `n`, `block`, `y`, `x`, whose place in a tensor of the same size is `at`.
-fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
+/// The buffers that the epilogue reads.
+fn operands(step: &Step) -> String {
+    let normalises = |i| step.epilogue.contains(&Stage::Normalise { operand: i });
+    let binding = |i| {
+        let (number, scalar) = (2 + step.inputs.len() + i, if normalises(i) { "f32" } else { "real" });
+        format!("@group(0) @binding({number}) var<storage, read> operand{i}: array<vec4<{scalar}>>;\n")
+    };
+    (0..step.operands.len()).map(binding).collect()
+}
+
+/// The statements that change `v`, the value at `n`, `block`, `y`, `x`, whose place in a tensor of the same size is `at`; when
+/// `shuffled`, the lanes of `v` are at `c0`, `y0`, `x0` and so on.
+fn epilogue(stages: &[Stage], operands: &[Operand], shuffled: bool) -> String {
     let mut lines = String::new();
     for stage in stages {
         let line = match *stage {
@@ -175,13 +207,21 @@ fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
                 let at = |half| format!("operand{operand}[(n * 2 + {half}) * shape.blocks + block]");
                 format!("v = v * {} + {};", at(0), at(1))
             }
+            // Where it was is what splits the stages.
+            Stage::PixelShuffle(_) => continue,
             Stage::Zip { zip, operand, reversed } => {
-                let other = match operands[operand].factor {
-                    1 => format!("operand{operand}[at]"),
+                let at = |size: &str, lane: &str| match operands[operand].factor {
+                    1 if !shuffled => "at".to_owned(),
                     f => format!(
-                        "operand{operand}[((n * shape.blocks + block) * (shape.height / {f}) + y / {f}) * (shape.width / {f}) \
-                         + x / {f}]"
+                        "((n * {size}blocks + block{lane}) * ({size}height / {f}) + y{lane} / {f}) * ({size}width / {f}) \
+                         + x{lane} / {f}"
                     ),
+                };
+                let other = if shuffled {
+                    let lanes = ["0", "1", "2", "3"].map(|l| format!("f32(operand{operand}[{}][c{l} % 4])", at("to_", l)));
+                    format!("vec4<f32>({})", lanes.join(", "))
+                } else {
+                    format!("vec4<f32>(operand{operand}[{}])", at("shape.", ""))
                 };
                 match (zip, reversed) {
                     (Zip::Add, _) => format!("v = v + {other};"),
@@ -198,7 +238,7 @@ fn epilogue(stages: &[Stage], operands: &[Operand]) -> String {
 
 /// The dispatches of a step: sizes, and workgroups in x and y, at most `most` of them in each.
 pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<Vec<(Shape, [u32; 2])>> {
-    let [n, c, h, w] = step.dims;
+    let [n, c, h, w] = step.computed();
     let blocks = c.div_ceil(4);
     let parts = if step.kernel == Kernel::CatChannels { step.inputs.len() } else { 1 };
     let mut first = 0;
@@ -281,7 +321,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
     for (kernel, padding) in [(3, Padding::Zeros(1)), (3, Padding::Reflect(1)), (1, Padding::Zeros(0)), (5, Padding::Reflect(2))]
     {
-        kernels.extend([false, true].map(|bias| Kernel::Conv2d { kernel, stride: 1, padding, bias }));
+        let variants = [(false, 1), (true, 1), (true, 2)];
+        kernels.extend(variants.map(|(bias, enlarged)| Kernel::Conv2d { kernel, stride: 1, padding, bias, enlarged }));
     }
     let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Affine(-1e30, f32::MIN_POSITIVE)];
     let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
@@ -292,7 +333,7 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     stages.push((Stage::Normalise { operand: 0 }, 1));
     let mut epilogues: Vec<(Vec<Stage>, Vec<usize>)> = vec![(vec![], vec![])];
     epilogues.extend(stages.iter().map(|&(stage, factor)| match stage {
-        Stage::Map(_) => (vec![stage], vec![]),
+        Stage::Map(_) | Stage::PixelShuffle(_) => (vec![stage], vec![]),
         Stage::Zip { .. } | Stage::Normalise { .. } => (vec![stage], vec![factor]),
     }));
     let zip = |operand| Stage::Zip { zip: Zip::Add, operand, reversed: false };
@@ -300,7 +341,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     epilogues.push((longest, (1..=super::lower::MAX_OPERANDS).collect()));
 
     let mut all = Vec::new();
-    for geometry in [Geometry::SOFTWARE, Geometry::HARDWARE] {
+    let cuts = [Geometry::SOFTWARE, Geometry::HARDWARE];
+    for (geometry, precision) in cuts.into_iter().flat_map(|g| [Precision::F32, Precision::F16].map(|p| (g, p))) {
         for &kernel in &kernels {
             let inputs = match kernel {
                 Kernel::Conv2d { bias, .. } => 2 + usize::from(bias),
@@ -317,19 +359,35 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                         dims: [1, 5, 4, 4],
                         planar,
                     };
-                    all.push((format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?}"), source(&step, geometry)?));
+                    all.push((
+                        format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?} {precision:?}"),
+                        source(&step, geometry, precision)?,
+                    ));
                 }
+            }
+        }
+        for (r, planar, dims) in [(2, true, [1, 3, 4, 4]), (3, true, [1, 3, 9, 6]), (4, false, [2, 8, 8, 4])] {
+            let kernel = Kernel::Conv2d { kernel: 3, stride: 1, padding: Padding::Zeros(1), bias: true, enlarged: 1 };
+            for zip in [Zip::Add, Zip::Sub] {
+                let stage = |operand| Stage::Zip { zip, operand, reversed: true };
+                let epilogue = vec![stage(0), Stage::PixelShuffle(r), Stage::Map(Map::Silu), stage(1), stage(2)];
+                let operands = [1, 1, r].map(|factor| Operand { value: Value::Input, factor }).into();
+                let step = Step { kernel, inputs: vec![picture.clone(); 3], epilogue, operands, dims, planar };
+                all.push((
+                    format!("conv2d {zip:?} shuffled by {r}, planar {planar} {geometry:?} {precision:?}"),
+                    source(&step, geometry, precision)?,
+                ));
             }
         }
         for (kernel, inputs) in [(Kernel::Moments, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
             let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);
             let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], planar: false };
-            all.push((format!("{kernel:?} {geometry:?}"), source(&step, geometry)?));
+            all.push((format!("{kernel:?} {geometry:?} {precision:?}"), source(&step, geometry, precision)?));
         }
         let (epilogue, operands) = (vec![], vec![]);
         let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);
         let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, planar: false };
-        all.push((format!("cat_channels {geometry:?}"), source(&cat, geometry)?));
+        all.push((format!("cat_channels {geometry:?} {precision:?}"), source(&cat, geometry, precision)?));
     }
     Ok(all)
 }

@@ -2,9 +2,9 @@
 //
 // Formula factor = weight / sqrt(variance + epsilon), summand = bias - mean factor
 // Grid    a thread for every block of channels
-// Layout  source as moments.wgsl reads it; moments as it writes them; result [N, 2 blocks] of vec4, factors before summands
+// Layout  source as moments.wgsl reads it; moments as it writes them; result [N, 2 blocks] of vec4<f32>, factors before summands
 
-@group(0) @binding(2) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> source: array<vec4<real>>;
 @group(0) @binding(3) var<storage, read> moments: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let offset = sum / f32(pixels);
     let variance = max(squares / f32(pixels) - offset * offset, vec4<f32>());
-    let mean = source[(n * blocks + block) * pixels] + offset;
+    let mean = vec4<f32>(source[(n * blocks + block) * pixels]) + offset;
     let factor = weight[block] / sqrt(variance + $EPSILON);
     result[n * shape.blocks + block] = factor;
     result[n * shape.blocks + blocks + block] = bias[block] - mean * factor;
