@@ -79,3 +79,63 @@ pub fn corpus<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> f64 {
     let brevity = if length < wanted_length { (1.0 - wanted_length as f64 / length as f64).exp() } else { 1.0 };
     100.0 * brevity * precision
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::chrf;
+    use super::*;
+
+    /// Translations, references, and what sacreBLEU 2.5.1 gives:
+    /// `BLEU().corpus_score(translations, [references]).score`, and the same with `CHRF()`.
+    type Case = (&'static [(&'static str, &'static str)], f64, f64);
+
+    const CASES: [Case; 7] = [
+        (
+            &[
+                (
+                    "A man in a blue shirt is standing on a ladder cleaning a window.",
+                    "A man in a blue shirt is standing on a ladder cleaning windows.",
+                ),
+                ("Two dogs run through the snow.", "Two dogs are running through the snow."),
+                ("It costs $3.50, i.e. 1,000-times less!", "It costs 3.50 dollars, i.e. 1,000 times less."),
+            ],
+            61.457721171145046,
+            73.65336885035278,
+        ),
+        (&[("the cat", "the cat sat on the mat"), ("sat", "sat")], 0.0, 31.302254129510658),
+        (&[("a b c x", "a b c d"), ("d e f y z", "d e f g h")], 39.92039761549466, 32.76190476190476),
+        (&[("hello", "hello")], 0.0, 100.0),
+        (
+            &[
+                ("\"Don't\" &amp; (50%) - o'clock... 10-20, 3.14.", "\"Do not\" & (50 %) - o'clock... 10-20, 3.14."),
+                ("Über-Mensch: „Ja“ – nein?", "Übermensch: „Ja“ – nein!"),
+                ("它 是 中文。", "它 是 中文."),
+            ],
+            74.87825926714468,
+            78.06812285979461,
+        ),
+        (&[("xyz", "abc def")], 0.0, 0.0),
+        (&[("", "a"), ("a b c d e", "a b c d e")], 81.87307530779823, 97.31543624161075),
+    ];
+
+    #[test]
+    fn scores_are_those_of_sacrebleu() {
+        for (pairs, bleu, chrf) in CASES {
+            let pairs = || pairs.iter().copied();
+            assert!((corpus(pairs()) - bleu).abs() < 1e-9, "{} instead of {bleu}", corpus(pairs()));
+            assert!((chrf::corpus(pairs()) - chrf).abs() < 1e-9, "{} instead of {chrf}", chrf::corpus(pairs()));
+        }
+        assert!(corpus(std::iter::empty()) == 0.0 && chrf::corpus(std::iter::empty()) == 0.0);
+    }
+
+    #[test]
+    fn words_are_cut_as_by_mteval() {
+        for (line, words) in [
+            ("It costs $3.50, i.e. 1,000-times less!", "It costs $ 3.50 , i . e . 1,000 - times less !"),
+            ("Über-Mensch: „Ja“ – nein?", "Über-Mensch : „Ja“ – nein ?"),
+            ("a.b,c 1.2,3 x-1 1-x", "a . b , c 1.2,3 x-1 1 - x"),
+        ] {
+            assert_eq!(tokenize(line).join(" "), words);
+        }
+    }
+}
