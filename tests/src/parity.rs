@@ -13,7 +13,10 @@ use rand_chacha::ChaCha8Rng;
 use shared::checkpoint::{Checkpoint, Dense, Metadata};
 use shared::engine::candle;
 use shared::engine::webgpu::{Constants, Context, GpuTensor, Plan, Precision};
-use shared::models::{ImageConfig, ImageNetwork, PlainConfig, RlfnConfig, SrResnetConfig, TransformNetConfig};
+use shared::layers::Keep;
+use shared::models::{
+    ImageConfig, ImageNetwork, PlainConfig, RlfnConfig, SrResnetConfig, TransformNetConfig, Transformer, TransformerConfig,
+};
 use shared::tensor::Padding;
 use shared::{Init, Result, Scope, Source, Tensor};
 
@@ -110,10 +113,15 @@ pub fn values(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// Random constants by name; scaled so that a convolution keeps the variance.
+/// Random constants by name; scaled so that a convolution or a product keeps the variance.
 pub fn constant(name: &str, dims: &[usize]) -> Vec<f32> {
+    // Indices: whole numbers below 3, or 0.
+    if name.starts_with("numbers.") {
+        let limit = if name.ends_with("below") { dims.iter().product::<usize>().clamp(1, 3) } else { 1 };
+        return (0..dims.iter().product::<usize>()).map(|i| (i * 2 % limit) as f32).collect();
+    }
     let seed = name.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
-    let fan_in: usize = if dims.len() == 4 { dims[1..].iter().product() } else { 1 };
+    let fan_in: usize = if dims.len() > 1 { dims[1..].iter().product() } else { 1 };
     let gain = if name.ends_with("weight") { (3.0 / fan_in as f32).sqrt() } else { 1.0 };
     values(seed, dims.iter().product()).into_iter().map(|v| v * gain).collect()
 }
@@ -376,6 +384,92 @@ pub mod operations {
         };
     }
 
+    /// What works on sequences, and chains that plans fuse.
+    macro_rules! sequences {
+        ($($(#[$doc:meta])* $name:ident |$x:ident, $c:ident| $body:expr;)*) => {
+            $($(#[$doc])* pub struct $name;
+            impl Compute for $name {
+                fn compute<T: Tensor>(&self, $x: &T, $c: &Scope<T>) -> Result<T> {
+                    $body
+                }
+            })*
+
+            /// Every operation on sequences `[B, T, F]`, and every chain.
+            pub async fn sequences(engine: &impl Engine, dims: &[usize], report: &mut Report) {
+                $(
+                    let name = format!("{} {dims:?}", stringify!($name));
+                    report.add(&name, engine.check(&name, dims, OPERATION, &$name).await);
+                )*
+            }
+        };
+    }
+
+    fn linear<T: Tensor>(x: &T, name: &str, outputs: usize, bias: bool, constants: &Scope<T>) -> Result<T> {
+        let inputs = x.dims().last().copied().unwrap_or_default();
+        let scope = constants.sub(name);
+        let weight = scope.get("weight", &[outputs, inputs], Init::Const(0.0))?;
+        let bias = bias.then(|| scope.get("bias", &[outputs], Init::Const(0.0))).transpose()?;
+        x.linear(&weight, bias.as_ref())
+    }
+
+    fn layer_norm<T: Tensor>(x: &T, constants: &Scope<T>) -> Result<T> {
+        let features = [x.dims().last().copied().unwrap_or_default()];
+        let scope = constants.sub("norm");
+        let (weight, bias) = (scope.get("weight", &features, Init::Const(0.0))?, scope.get("bias", &features, Init::Const(0.0))?);
+        x.layer_norm(&weight, &bias, 1e-2)
+    }
+
+    /// Whole numbers below `limit`, of any sign of the constants that they come from: `constants` are in -1..1.
+    fn numbers<T: Tensor>(name: &str, dims: &[usize], constants: &Scope<T>) -> Result<T> {
+        constants.get(&format!("numbers.{name}"), dims, Init::Const(0.0))
+    }
+
+    sequences! {
+        /// To other features, and an activation that joins.
+        LinearRelu |x, c| linear(x, "a", 7, true, c)?.relu();
+        /// Without a bias, of a row alone.
+        LinearWide |x, c| linear(x, "a", 40, false, c);
+        /// As in a feed-forward part: the skip joins.
+        LinearSkip |x, c| linear(&linear(x, "a", 9, true, c)?.relu()?, "b", x.dims()[2], true, c)?.add(x);
+        /// Over a wide range.
+        Tanh |x, _c| x.affine(60.0, 0.0)?.tanh();
+        /// Far from zero: the variance must not be the difference of two large sums.
+        LayerNorm |x, c| layer_norm(&x.affine(4.0, 10.0)?, c)?.relu()?.add(x);
+        /// Of a table that is computed, by a table of numbers.
+        Take |x, c| x.take(&numbers("below", &[3], c)?)?.relu();
+        /// An embedding.
+        Embedding |x, c| {
+            let table = c.get("table", &[3, 10], Init::Const(0.0))?;
+            table.take(&numbers("below", &[2, 5], c)?)?.add(&linear(&table.take(&numbers("below", &[2, 5], c)?)?, "a", 10, true, c)?)?
+                .linear(&c.get("out.weight", &[x.dims()[2], 10], Init::Const(0.0))?, None)
+        };
+        /// Of heads that end inside a block, with a mask for every query.
+        Weights |x, c| {
+            let [b, t, _] = [x.dims()[0], x.dims()[1], x.dims()[2]];
+            let (q, k) = (linear(x, "q", 24, true, c)?, linear(x, "k", 24, true, c)?);
+            q.attention_weights(&k, 3, Some(&c.get("mask", &[b, t, t], Init::Const(0.0))?))
+        };
+        /// One mask for all.
+        Attention |x, c| {
+            let t = x.dims()[1];
+            let (q, k, v) = (linear(x, "q", 20, true, c)?, linear(x, "k", 20, true, c)?, linear(x, "v", 40, true, c)?);
+            let weights = q.attention_weights(&k, 5, Some(&c.get("mask", &[1, 1, t], Init::Const(0.0))?))?;
+            linear(&weights.attend(&v)?, "o", x.dims()[2], true, c)?.add(x)
+        };
+        /// Of another length than the queries, and without a mask.
+        CrossAttention |x, c| {
+            let source = c.get("source", &[x.dims()[0], 5, 8], Init::Const(0.0))?;
+            let weights = linear(x, "q", 8, true, c)?.attention_weights(&source, 1, None)?;
+            weights.attend(&source)
+        };
+        /// A cache that grows.
+        Put |x, c| {
+            let [b, f] = [x.dims()[0], x.dims()[2]];
+            let row = linear(&c.get("row", &[b, 1, f], Init::Const(0.0))?, "a", f, true, c)?;
+            x.put(&row, &numbers("zero", &[1], c)?)?.relu()
+        };
+    }
+
     /// Element by element, on tensors of other ranks.
     pub async fn ranks(engine: &impl Engine, report: &mut Report) {
         for dims in [&[][..], &[7], &[3, 5], &[2, 3, 5], &[2, 1, 3, 5, 2]] {
@@ -415,13 +509,67 @@ pub async fn operations(engine: &impl Engine) -> Report {
         operations::all(engine, &dims, &mut report).await;
     }
     operations::ranks(engine, &mut report).await;
+    for dims in [[3, 6, 8], [4, 1, 16], [3, 5, 13]] {
+        operations::sequences(engine, &dims, &mut report).await;
+    }
     operations::convolutions(engine, &mut report).await;
     report
+}
+
+/// A Transformer that reads and writes sentences at once; the input is what hides words of the source.
+struct Sentences;
+
+/// The same, three words one by one, for sentences that change places; the input likewise.
+struct WordByWord;
+
+const TRANSFORMER: TransformerConfig =
+    TransformerConfig { vocabulary: 11, features: 16, heads: 2, hidden: 24, encoder: 2, decoder: 2, length: 8 };
+
+fn words<T: Tensor>(name: &str, dims: &[usize], constants: &Scope<T>) -> Result<T> {
+    constants.get(&format!("numbers.{name}.below"), dims, Init::Const(0.0))
+}
+
+/// 0 for what stands up to `position`, and very negative behind.
+fn causal<T: Tensor>(dims: &[usize], constants: &Scope<T>) -> Result<T> {
+    constants.get("causal", dims, Init::Const(0.0))
+}
+
+impl Compute for Sentences {
+    fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T> {
+        let [b, s, t] = [x.dims()[0], x.dims()[2], 4];
+        let model = Transformer::new(&TRANSFORMER, &constants.sub("model"))?;
+        let source = model.encode(&words("source", &[b, s], constants)?, &words("at", &[b, s], constants)?, Some(x), &Keep)?;
+        let (before, at) = (words("before", &[b, t], constants)?, words("when", &[b, t], constants)?);
+        model.decode(&before, &at, &causal(&[1, t, t], constants)?, &source, Some(x), &Keep)
+    }
+}
+
+impl Compute for WordByWord {
+    fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T> {
+        let [b, s] = [x.dims()[0], x.dims()[2]];
+        let model = Transformer::new(&TRANSFORMER, &constants.sub("model"))?;
+        let source = model.encode(&words("source", &[b, s], constants)?, &words("at", &[b, s], constants)?, Some(x), &Keep)?;
+        let mut state = model.start(&source, 4, |dims| constants.get("cache", dims, Init::Const(0.0)))?;
+        let mut sum: Option<T> = None;
+        for step in 0..3 {
+            let scope = constants.sub("numbers").sub(step);
+            let position = scope.get("below", &[1], Init::Const(0.0))?;
+            let (word, at) = (words("word", &[b, 1], constants)?, words("when", &[b, 1], constants)?);
+            let next = model.step(&word, &at, &position, &causal(&[1, 1, 4], constants)?, Some(x), &state)?;
+            let turned = words("turned", &[b], constants)?;
+            state = next.state.map(|t| t.take(&turned))?;
+            sum = Some(sum.map_or(Ok(next.logits.clone()), |sum| sum.add(&next.logits))?);
+        }
+        sum.ok_or_else(|| shared::Error::shape("step", "none"))
+    }
 }
 
 /// Every network, at every scale where it has one, as a checkpoint.
 pub async fn models(engine: &impl Engine) -> Report {
     let mut report = Report::default();
+    let dims = [3, 1, 5];
+    report.add("transformer", engine.check("transformer", &dims, MODEL, &Sentences).await);
+    report.add("transformer, word by word", engine.check("word_by_word", &dims, MODEL, &WordByWord).await);
     let style = ImageConfig::TransformNet(TransformNetConfig { channels: 5, blocks: 1 });
     let mut cases: Vec<_> = [(8, 12), (16, 32)].map(|size| (style, size)).into();
     for scale in 2..=4 {

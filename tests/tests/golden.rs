@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::Device;
 use pollster::block_on;
 use shared::Scope;
-use shared::checkpoint::{Dense, Precision};
+use shared::checkpoint::{Dense, Metadata, Precision};
 use shared::models::{ImageConfig, ImageNetwork, RlfnConfig, SrResnetConfig};
 use shared::picture::Region;
 use shared::session::{Engine, Session};
@@ -48,7 +48,7 @@ fn regenerate() {
         let mut learner = Learner::new(&task, run, callbacks);
         learner.fit().unwrap();
 
-        let mut checkpoint = learner.run.weights(config).unwrap();
+        let mut checkpoint = learner.run.weights(Metadata::new(config)).unwrap();
         // Odd sizes, of which no tile or vector of a kernel is a multiple.
         let (width, height) = (9, 7);
         let input = pictures[3].planes(Region { x: 40, y: 30, width, height }, 0, 3);

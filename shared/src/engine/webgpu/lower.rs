@@ -65,6 +65,24 @@ pub enum Kernel {
     PixelShuffle(usize),
     /// Repetition.
     UpsampleNearest(usize),
+    /// Inputs are queries, keys and, with `mask`, the mask, which has so many batches of so many rows.
+    AttentionScores {
+        /// Batches and rows of the mask, where there is one.
+        mask: Option<[usize; 2]>,
+    },
+    /// Of every row.
+    Softmax,
+    /// Inputs are weights and values.
+    Attend,
+    /// Of every row of features. Inputs are the rows, weight and bias.
+    LayerNorm {
+        /// The bits of the f32 that is added to the variance.
+        epsilon: u32,
+    },
+    /// Inputs are the table and the indices. So many rows belong together.
+    Take(usize),
+    /// Inputs are the sequence, the row and the position. So many rows are a sequence.
+    Put(usize),
 }
 
 /// One operation of an epilogue on the value `v` at hand.
@@ -108,6 +126,8 @@ pub struct Step {
     pub dims: [usize; 4],
     /// The result is written row-major for reading back, instead of in blocks of channels.
     pub planar: bool,
+    /// What is row-major here has its features last: it is a sequence.
+    pub features_last: bool,
 }
 
 impl Step {
@@ -151,6 +171,8 @@ struct Lowering {
     places: HashMap<u64, Place>,
     /// How often each node is read, the final read-back included.
     uses: HashMap<u64, usize>,
+    /// Nodes that are read as whole numbers only.
+    numbers: HashSet<u64>,
 }
 
 /// The steps that compute `output` from `input`. One of them is planar: it writes the output.
@@ -168,7 +190,10 @@ pub fn lower(input: &GpuTensor, output: &GpuTensor) -> Result<Vec<Step>> {
             *uses.entry(read.0.id).or_default() += 1;
         }
     }
-    let mut lowering = Lowering { steps: Vec::new(), places: HashMap::new(), uses };
+    let as_numbers = |x: &GpuTensor| nodes.iter().filter(|node| reads_numbers(&node.0, x)).count();
+    let only_numbers = |x: &&GpuTensor| uses.get(&x.0.id).copied() == Some(as_numbers(x));
+    let numbers = nodes.iter().filter(|x| matches!(x.0.op, Op::Input)).filter(only_numbers).map(|x| x.0.id).collect();
+    let mut lowering = Lowering { steps: Vec::new(), places: HashMap::new(), uses, numbers };
     for node in &nodes {
         let dims = &node.0.dims;
         if dims.contains(&0) {
@@ -210,11 +235,35 @@ fn reads(node: &Node) -> Vec<&GpuTensor> {
         Op::InstanceNorm { x, weight, bias, .. } => vec![x, weight, bias],
         Op::Zip(a, b, _) => vec![a, b],
         Op::CatChannels(all) => all.iter().collect(),
+        Op::Linear { x, weight, bias } => [x, weight].into_iter().chain(bias).collect(),
+        Op::LayerNorm { x, weight, bias, .. } => vec![x, weight, bias],
+        Op::Take { table, indices } => vec![table, indices],
+        Op::AttentionWeights { queries, keys, mask, .. } => [queries, keys].into_iter().chain(mask).collect(),
+        Op::Attend { weights, values } => vec![weights, values],
+        Op::Put { x, row, position } => vec![x, row, position],
     }
 }
 
-/// Any tensor as `[N, C, H, W]`: missing outer dimensions are 1, further ones join the batch.
+/// Whether `node` reads `x` only as whole numbers, which stay as they are.
+fn reads_numbers(node: &Node, x: &GpuTensor) -> bool {
+    match &node.op {
+        Op::Take { indices: x2, .. } | Op::Put { position: x2, .. } => x2.0.id == x.0.id,
+        _ => false,
+    }
+}
+
+/// Whether a tensor is a sequence, `[.., features]`, and no picture.
+pub fn is_sequence(dims: &[usize]) -> bool {
+    dims.len() < 4
+}
+
+/// Any tensor as `[N, C, H, W]`. A sequence is a picture one pixel wide: its features are channels, everything before them rows.
+/// Of more than four dimensions the outermost join the batch.
 pub fn canonical(dims: &[usize]) -> [usize; 4] {
+    if is_sequence(dims) {
+        let (features, rows) = dims.split_last().map_or((1, &[][..]), |(f, rows)| (*f, rows));
+        return [1, features, rows.iter().fold(1, |product, &d| product.saturating_mul(d)), 1];
+    }
     let mut out = [1usize; 4];
     for (i, &d) in dims.iter().rev().enumerate() {
         let axis = &mut out[3 - i.min(3)];
@@ -238,8 +287,17 @@ impl Lowering {
     fn node(&mut self, node: &GpuTensor) -> Result<()> {
         let dims = canonical(&node.0.dims);
         let (value, factor) = match &node.0.op {
-            Op::Input => (self.push(Kernel::Pack, vec![(Value::Input, dims)], dims), 1),
-            Op::Constant(_) => (Value::Constant(node.clone(), Packing::Blocked), 1),
+            // Whole numbers are read as they come.
+            Op::Input if self.numbers.contains(&node.0.id) => (Value::Input, 1),
+            Op::Input => {
+                let packed = self.push(Kernel::Pack, vec![(Value::Input, dims)], dims);
+                self.mark(&packed, node);
+                (packed, 1)
+            }
+            Op::Constant(_) => {
+                let packing = if is_sequence(&node.0.dims) { Packing::Rows } else { Packing::Blocked };
+                (Value::Constant(node.clone(), packing), 1)
+            }
             Op::Conv2d { x, weight, bias, stride, padding } => {
                 let [_, _, kernel, _] = dims4("conv2d", &weight.0.dims)?;
                 let Place { value, factor: enlarged } = self.place(x);
@@ -281,6 +339,41 @@ impl Lowering {
             // At factor 1 the place would be the one of `x`, and an epilogue of this node would change `x` for others.
             Op::UpsampleNearest(x, 1) => (Value::Step(self.copy(x)), 1),
             Op::UpsampleNearest(x, factor) => (self.stored(x).0, *factor),
+            // A convolution of single pixels.
+            Op::Linear { x, weight, bias } => {
+                let matrix = Value::Constant(weight.clone(), kernels::weight_packing(1, 1));
+                let mut inputs = vec![self.stored(x), (matrix, [weight.0.dims[0], weight.0.dims[1], 1, 1])];
+                inputs.extend(bias.iter().map(|b| constant(b, Packing::Bias)));
+                let (padding, bias) = (Padding::Zeros(0), bias.is_some());
+                (self.push(Kernel::Conv2d { kernel: 1, stride: 1, padding, bias, enlarged: 1 }, inputs, dims), 1)
+            }
+            Op::LayerNorm { x, weight, bias, epsilon } => {
+                let inputs = vec![self.stored(x), constant(weight, Packing::Bias), constant(bias, Packing::Bias)];
+                (self.push(Kernel::LayerNorm { epsilon: epsilon.to_bits() }, inputs, dims), 1)
+            }
+            Op::Take { table, indices } => {
+                let rows = dims[2] / indices.0.dims.iter().product::<usize>().max(1);
+                let inputs = vec![self.stored(table), self.whole(indices)];
+                (self.push(Kernel::Take(rows), inputs, dims), 1)
+            }
+            Op::AttentionWeights { queries, keys, mask } => {
+                let mut inputs = vec![self.stored(queries), self.stored(keys)];
+                let mut sizes = None;
+                if let Some(mask) = mask {
+                    inputs.push(self.stored(mask));
+                    sizes = Some([mask.0.dims[0], mask.0.dims[1]]);
+                }
+                let scores = self.push(Kernel::AttentionScores { mask: sizes }, inputs, dims);
+                (self.push(Kernel::Softmax, vec![(scores, dims)], dims), 1)
+            }
+            Op::Attend { weights, values } => {
+                let inputs = vec![self.stored(weights), self.stored(values)];
+                (self.push(Kernel::Attend, inputs, dims), 1)
+            }
+            Op::Put { x, row, position } => {
+                let inputs = vec![self.stored(x), self.stored(row), self.whole(position)];
+                (self.push(Kernel::Put(x.0.dims[1]), inputs, dims), 1)
+            }
         };
         self.places.insert(node.0.id, Place { value, factor });
         Ok(())
@@ -329,8 +422,25 @@ impl Lowering {
     }
 
     fn push(&mut self, kernel: Kernel, inputs: Vec<(Value, [usize; 4])>, dims: [usize; 4]) -> Value {
-        self.steps.push(Step { kernel, inputs, epilogue: vec![], operands: vec![], dims, planar: false });
+        let step = Step { kernel, inputs, epilogue: vec![], operands: vec![], dims, planar: false, features_last: false };
+        self.steps.push(step);
         Value::Step(self.steps.len() - 1)
+    }
+
+    /// Whole numbers, row-major in f32.
+    fn whole(&self, x: &GpuTensor) -> (Value, [usize; 4]) {
+        let value = match x.0.op {
+            Op::Constant(_) => Value::Constant(x.clone(), Packing::RowMajor),
+            _ => Value::Input,
+        };
+        (value, canonical(&x.0.dims))
+    }
+
+    /// Says of the step that makes `x` row-major, or from what is, how it is.
+    fn mark(&mut self, value: &Value, x: &GpuTensor) {
+        if let Value::Step(step) = *value {
+            self.steps[step].features_last = is_sequence(&x.0.dims);
+        }
     }
 
     fn place(&self, x: &GpuTensor) -> Place {
@@ -353,5 +463,6 @@ impl Lowering {
         self.stored(output);
         let last = self.host(output).unwrap_or_else(|| self.copy(output));
         self.steps[last].planar = true;
+        self.mark(&Value::Step(last), output);
     }
 }

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::lower::Step;
+use super::lower::{Step, canonical};
 
 /// How tensors and weights are stored, and what convolutions multiply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,15 +24,22 @@ pub enum Packing {
     WeightColumns,
     /// `[1, 1, 1, O]` as `[ceil(O / 4), 4]`.
     Bias,
+    /// A sequence, `[R, F]` as `[ceil(F / 4), R, 4]`.
+    Rows,
+    /// As it is: whole numbers.
+    RowMajor,
 }
 
 impl Packing {
     /// `values` of these dimensions in this layout, zeros where there is no channel.
-    pub fn pack(self, values: &[f32], dims: [usize; 4]) -> Vec<f32> {
+    pub fn pack(self, values: &[f32], dims: &[usize]) -> Vec<f32> {
+        let of_weight = || [0, 1, 2, 3].map(|axis| dims.get(axis).copied().unwrap_or(1));
         match self {
-            Self::Blocked => blocked(values, dims),
-            Self::Weight => weight(values, dims, false),
-            Self::WeightColumns => weight(values, dims, true),
+            Self::Blocked => blocked(values, canonical(dims)),
+            Self::Weight => weight(values, of_weight(), false),
+            Self::WeightColumns => weight(values, of_weight(), true),
+            Self::Rows => rows(values, dims.last().copied().unwrap_or(1)),
+            Self::RowMajor => values.to_vec(),
             Self::Bias => {
                 let mut packed = values.to_vec();
                 packed.resize(values.len().next_multiple_of(4), 0.0);
@@ -42,13 +49,24 @@ impl Packing {
     }
 }
 
-/// Packed `values` as bytes for the GPU. A bias is small, and its summands few: it stays f32.
+/// Packed `values` as bytes for the GPU. A bias is small, and its summands few: it stays f32, as whole numbers do.
 pub fn encode(values: &[f32], packing: Packing, precision: Precision) -> Vec<u8> {
-    if precision == Precision::F32 || packing == Packing::Bias {
+    if precision == Precision::F32 || matches!(packing, Packing::Bias | Packing::RowMajor) {
         return bytemuck::cast_slice(values).to_vec();
     }
     let most = f16::MAX.to_f32();
     values.iter().flat_map(|v| f16::from_f32(v.clamp(-most, most)).to_bits().to_ne_bytes()).collect()
+}
+
+fn rows(values: &[f32], features: usize) -> Vec<f32> {
+    let count = values.len() / features.max(1);
+    let mut packed = vec![0.0; count * features.next_multiple_of(4)];
+    for (row, values) in values.chunks_exact(features.max(1)).enumerate() {
+        for (i, &v) in values.iter().enumerate() {
+            packed[(i / 4 * count + row) * 4 + i % 4] = v;
+        }
+    }
+    packed
 }
 
 fn blocked(values: &[f32], [n, c, h, w]: [usize; 4]) -> Vec<f32> {
@@ -143,6 +161,7 @@ mod tests {
             operands: operands.iter().map(|&r| Operand { value: Value::Step(r), factor: 1 }).collect(),
             dims: [1, 4, 1, size],
             planar: false,
+            features_last: false,
         }
     }
 
@@ -156,11 +175,13 @@ mod tests {
     #[test]
     fn packing_pads_channels_with_zeros() {
         let values: Vec<f32> = (1..=10).map(|v| v as f32).collect();
-        let packed = Packing::Blocked.pack(&values, [1, 5, 1, 2]);
+        let packed = Packing::Blocked.pack(&values, &[1, 5, 1, 2]);
         assert_eq!(packed, [1., 3., 5., 7., 2., 4., 6., 8., 9., 0., 0., 0., 10., 0., 0., 0.]);
-        assert_eq!(Packing::Bias.pack(&values[..5], [1, 1, 1, 5]), [1., 2., 3., 4., 5., 0., 0., 0.]);
+        assert_eq!(Packing::Bias.pack(&values[..5], &[5]), [1., 2., 3., 4., 5., 0., 0., 0.]);
+        // Two rows of five features.
+        assert_eq!(Packing::Rows.pack(&values, &[2, 5]), [1., 2., 3., 4., 6., 7., 8., 9., 5., 0., 0., 0., 10., 0., 0., 0.]);
         // Output 4 (the first of the second block), input 0.
-        let weight = Packing::Weight.pack(&values, [5, 2, 1, 1]);
+        let weight = Packing::Weight.pack(&values, &[5, 2, 1, 1]);
         assert_eq!(weight[..8], [1., 3., 5., 7., 2., 4., 6., 8.]);
         assert_eq!(weight[16..24], [9., 0., 0., 0., 10., 0., 0., 0.]);
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Context;
-use super::lower::canonical;
 use super::memory::{Packing, Precision, encode};
 use crate::checkpoint::Checkpoint;
 use crate::tensor::{Padding, rules};
@@ -34,6 +33,12 @@ pub(super) enum Op {
     CatChannels(Vec<GpuTensor>),
     PixelShuffle(GpuTensor, usize),
     UpsampleNearest(GpuTensor, usize),
+    Linear { x: GpuTensor, weight: GpuTensor, bias: Option<GpuTensor> },
+    LayerNorm { x: GpuTensor, weight: GpuTensor, bias: GpuTensor, epsilon: f32 },
+    Take { table: GpuTensor, indices: GpuTensor },
+    AttentionWeights { queries: GpuTensor, keys: GpuTensor, mask: Option<GpuTensor> },
+    Attend { weights: GpuTensor, values: GpuTensor },
+    Put { x: GpuTensor, row: GpuTensor, position: GpuTensor },
 }
 
 /// A function of one element.
@@ -45,6 +50,8 @@ pub enum Map {
     Sigmoid,
     /// See [`Tensor::silu`].
     Silu,
+    /// See [`Tensor::tanh`].
+    Tanh,
     /// See [`Tensor::affine`].
     Affine(f32, f32),
 }
@@ -112,7 +119,7 @@ impl GpuTensor {
             return Ok(buffer.clone());
         }
         let label = format!("parameter {:?}", self.0.dims);
-        let values = packing.pack(&constant.values, canonical(&self.0.dims));
+        let values = packing.pack(&constant.values, &self.0.dims);
         let buffer = context.upload(&label, &encode(&values, packing, context.precision()))?;
         buffers.insert(key, buffer.clone());
         Ok(buffer)
@@ -191,26 +198,72 @@ impl Tensor for GpuTensor {
     }
 
     fn tanh(&self) -> Result<Self> {
-        Err(Error::Gpu("todo".into()))
+        self.map(Map::Tanh)
     }
-    fn linear(&self, _: &Self, _: Option<&Self>) -> Result<Self> {
-        Err(Error::Gpu("todo".into()))
+
+    /// As [`Tensor::linear`]; `weight` and `bias` must be constants.
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        let out = rules::linear(self.dims(), weight.dims(), bias.map(Self::dims))?;
+        parameters("linear", [Some(weight), bias])?;
+        Ok(Self::record(out, Op::Linear { x: self.clone(), weight: weight.clone(), bias: bias.cloned() }))
     }
-    fn layer_norm(&self, _: &Self, _: &Self, _: f32) -> Result<Self> {
-        Err(Error::Gpu("todo".into()))
+
+    /// As [`Tensor::layer_norm`]; `weight` and `bias` must be constants.
+    fn layer_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
+        rules::layer_norm(self.dims(), weight.dims(), bias.dims(), epsilon)?;
+        parameters("layer_norm", [Some(weight), Some(bias)])?;
+        let (x, weight, bias) = (self.clone(), weight.clone(), bias.clone());
+        Ok(Self::record(self.dims(), Op::LayerNorm { x, weight, bias, epsilon }))
     }
-    fn take(&self, _: &Self) -> Result<Self> {
-        Err(Error::Gpu("todo".into()))
+
+    /// As [`Tensor::take`], from a table of at least two dimensions; the indices must be the input or constants.
+    fn take(&self, indices: &Self) -> Result<Self> {
+        let out = rules::take(self.dims(), indices.dims())?;
+        if self.dims().len() < 2 {
+            return Err(Error::shape("take", "a row of the table must have features"));
+        }
+        numbers("take", indices)?;
+        Ok(Self::record(out, Op::Take { table: self.clone(), indices: indices.clone() }))
     }
-    fn attention_weights(&self, _: &Self, _: usize, _: Option<&Self>) -> Result<Self> {
-        Err(Error::Gpu("todo".into()))
+
+    /// As [`Tensor::attention_weights`]; a head's features must be a multiple of four.
+    fn attention_weights(&self, keys: &Self, heads: usize, mask: Option<&Self>) -> Result<Self> {
+        let out = rules::attention_weights(self.dims(), keys.dims(), heads, mask.map(Self::dims))?;
+        by_fours("attention_weights", self.dims()[2], heads)?;
+        let (queries, keys, mask) = (self.clone(), keys.clone(), mask.cloned());
+        Ok(Self::record(out, Op::AttentionWeights { queries, keys, mask }))
     }
-    fn attend(&self, _: &Self) -> Result<Self> {
-        Err(Error::Gpu("todo".into()))
+
+    /// As [`Tensor::attend`]; a head's features must be a multiple of four.
+    fn attend(&self, values: &Self) -> Result<Self> {
+        let out = rules::attend(self.dims(), values.dims())?;
+        by_fours("attend", out[2], self.dims()[1])?;
+        Ok(Self::record(out, Op::Attend { weights: self.clone(), values: values.clone() }))
     }
-    fn put(&self, _: &Self, _: &Self) -> Result<Self> {
-        Err(Error::Gpu("todo".into()))
+
+    /// As [`Tensor::put`]; the position must be the input or a constant.
+    fn put(&self, row: &Self, position: &Self) -> Result<Self> {
+        rules::put(self.dims(), row.dims(), position.dims())?;
+        numbers("put", position)?;
+        let (x, row, position) = (self.clone(), row.clone(), position.clone());
+        Ok(Self::record(self.dims(), Op::Put { x, row, position }))
     }
+}
+
+/// Blocks of four features must not be shared by heads.
+fn by_fours(op: &'static str, features: usize, heads: usize) -> Result<()> {
+    if features.is_multiple_of(4 * heads) {
+        return Ok(());
+    }
+    Err(Error::shape(op, format!("{features} features do not divide among {heads} heads by fours")))
+}
+
+/// Refuses whole numbers that are computed: what is computed is stored in blocks, and perhaps in f16.
+fn numbers(op: &'static str, x: &GpuTensor) -> Result<()> {
+    if matches!(x.0.op, Op::Constant(_) | Op::Input) {
+        return Ok(());
+    }
+    Err(Error::shape(op, "whole numbers must be the input or constants, not computed"))
 }
 
 /// Refuses a weight or a bias that is computed.

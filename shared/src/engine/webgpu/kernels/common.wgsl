@@ -1,7 +1,8 @@
 // What every kernel shares: the sizes, the result and the epilogue.
 //
 // Layout  tensors are [N, blocks, height, width] of vec4<real>, a block being four channels; a planar result is
-//         [N, C, height, width] of f32. What is loaded becomes f32 at once, except in convolutions.
+//         [N, C, height, width] of f32. A sequence is a picture one pixel wide: features are channels, rows are rows; a planar
+//         one is [rows, features]. What is loaded becomes f32 at once, except in convolutions.
 // Grid    workgroups of $WORKGROUP threads, numbered over x, then y, because 65,535 in one dimension are not enough.
 // Idea    `finish` runs the epilogue on a value that is still in a register (kernel fusion as in TVM, arXiv:1802.04799). A pixel
 //         shuffle in it costs nothing but where the four channels are stored.
@@ -104,7 +105,11 @@ $SHUFFLED
     let first = block * 4;
 #for lane in 4
     if (first + $lane < shape.channels) {
+#if FEATURES_LAST
+        result[y * shape.channels + first + $lane] = v[$lane];
+#else
         result[((n * shape.channels + first + $lane) * shape.height + y) * shape.width + x] = v[$lane];
+#end
     }
 #end
 #else

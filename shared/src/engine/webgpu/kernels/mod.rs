@@ -38,6 +38,11 @@ impl Geometry {
         if software { Self::SOFTWARE } else { Self::HARDWARE }
     }
 
+    /// For a convolution: no more rows than there are, in steps of two, so that variants stay few.
+    fn pixels(self, height: usize) -> usize {
+        self.pixels.min(height.next_power_of_two()).max(1)
+    }
+
     /// For a convolution: no more blocks than there are.
     fn outputs(self, channels: usize) -> usize {
         self.outputs.min(channels.div_ceil(4)).max(1)
@@ -100,6 +105,12 @@ fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
         Kernel::CatChannels => ("cat_channels", include_str!("cat_channels.wgsl")),
         Kernel::PixelShuffle(_) => ("pixel_shuffle", include_str!("pixel_shuffle.wgsl")),
         Kernel::UpsampleNearest(_) => ("upsample_nearest", include_str!("upsample_nearest.wgsl")),
+        Kernel::AttentionScores { .. } => ("attention_scores", include_str!("attention_scores.wgsl")),
+        Kernel::Softmax => ("softmax", include_str!("softmax.wgsl")),
+        Kernel::Attend => ("attend", include_str!("attend.wgsl")),
+        Kernel::LayerNorm { .. } => ("layer_norm", include_str!("layer_norm.wgsl")),
+        Kernel::Take(_) => ("take", include_str!("take.wgsl")),
+        Kernel::Put(_) => ("put", include_str!("put.wgsl")),
     }
 }
 
@@ -145,9 +156,12 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
     };
     let enlarge = |operator| if enlarged == 1 { String::new() } else { format!(" {operator} {enlarged}") };
     let epsilon = match step.kernel {
-        Kernel::ScaleAndShift { epsilon } => f32::from_bits(epsilon),
+        Kernel::ScaleAndShift { epsilon } | Kernel::LayerNorm { epsilon } => f32::from_bits(epsilon),
         _ => 0.0,
     };
+    // Threads for a whole row find their place themselves.
+    let by_row = matches!(step.kernel, Kernel::Softmax | Kernel::LayerNorm { .. });
+    let pixels = geometry.pixels(step.computed()[2]);
     let shuffled = step.epilogue.iter().position(|stage| matches!(stage, Stage::PixelShuffle(_)));
     let (before, after) = step.epilogue.split_at(shuffled.unwrap_or(step.epilogue.len()));
     let half = precision == Precision::F16;
@@ -161,15 +175,17 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
         .text("SHRUNK", enlarge('/'))
         .number("KERNEL", kernel)
         .number("SLIDE", usize::from(slide))
-        .number("ROWS", geometry.pixels + kernel - 1)
+        .number("ROWS", pixels + kernel - 1)
         .text("EPSILON", format!("{epsilon:?}f"))
         .number("WORKGROUP", geometry.workgroup)
-        .number("PIXELS", geometry.pixels)
+        .number("PIXELS", pixels)
         .number("OUTPUTS", geometry.outputs(step.computed()[1]))
         .number("BIAS", usize::from(bias))
-        .number("POSITION", usize::from(!cat && !conv && !sums))
+        .number("POSITION", usize::from(!cat && !conv && !sums && !by_row))
         .number("FINISH", usize::from(!cat && !sums))
         .number("PLANAR", usize::from(step.planar))
+        .number("FEATURES_LAST", usize::from(step.features_last))
+        .number("MASK", usize::from(matches!(step.kernel, Kernel::AttentionScores { mask: Some(_) })))
         .number("INPUTS", if cat { 1 } else { step.inputs.len() })
         .text("OPERANDS", operands(step))
         .number("SHUFFLE", if shuffled.is_some() { step.shuffle() } else { 0 })
@@ -202,6 +218,8 @@ fn epilogue(stages: &[Stage], operands: &[Operand], shuffled: bool) -> String {
             },
             Stage::Map(Map::Sigmoid) => "v = sigmoid(v);".to_owned(),
             Stage::Map(Map::Silu) => "v = v * sigmoid(v);".to_owned(),
+            // Beyond 10 it is 1 in f32, and exp may overflow.
+            Stage::Map(Map::Tanh) => "v = tanh(clamp(v, vec4<f32>(-10.0), vec4<f32>(10.0)));".to_owned(),
             Stage::Map(Map::Affine(scale, shift)) => format!("v = {scale:?}f * v + {shift:?}f;"),
             Stage::Normalise { operand } => {
                 let at = |half| format!("operand{operand}[(n * 2 + {half}) * shape.blocks + block]");
@@ -248,22 +266,30 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
         let lanes = if part + 1 == parts { 4 * blocks - first } else { ic };
         let (kernel, stride, padding) = match step.kernel {
             Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding.size()),
+            // The mask's rows.
+            Kernel::AttentionScores { mask: Some([_, rows]) } => (rows, 1, 0),
             _ => (1, 1, 0),
         };
         let factor = match step.kernel {
             Kernel::PixelShuffle(factor) | Kernel::UpsampleNearest(factor) => factor,
+            // Rows that belong together.
+            Kernel::Take(rows) | Kernel::Put(rows) => rows,
+            // The mask's batches.
+            Kernel::AttentionScores { mask: Some([batches, _]) } => batches,
             // The moments' parts.
             Kernel::ScaleAndShift { .. } => step.inputs[1].1[3],
             _ => 1,
         };
         let groups = match step.kernel {
             Kernel::Conv2d { .. } => {
-                let strips = h.div_ceil(geometry.pixels) * w;
+                let strips = h.div_ceil(geometry.pixels(h)) * w;
                 n * blocks.div_ceil(geometry.outputs(c)) * strips.div_ceil(geometry.workgroup)
             }
             // As wide as there are parts.
             Kernel::Moments => (n * ic.div_ceil(4) * w).div_ceil(geometry.workgroup),
             Kernel::ScaleAndShift { .. } => (n * blocks / 2).div_ceil(geometry.workgroup),
+            Kernel::Softmax => (n * blocks * h).div_ceil(geometry.workgroup),
+            Kernel::LayerNorm { .. } => h.div_ceil(geometry.workgroup),
             Kernel::CatChannels => (n * lanes.div_ceil(4) * h * w).div_ceil(geometry.workgroup),
             _ => (n * blocks * h * w).div_ceil(geometry.workgroup),
         };
@@ -319,12 +345,16 @@ fn fold(groups: usize, most: u32, workgroup: usize) -> Option<[u32; 2]> {
 pub fn variants() -> Result<Vec<(String, String)>> {
     let picture = (Value::Input, [1, 5, 4, 4]);
     let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
+    kernels.extend([None, Some([1, 1])].map(|mask| Kernel::AttentionScores { mask }));
+    kernels.extend([Kernel::Softmax, Kernel::Attend, Kernel::LayerNorm { epsilon: 1e-5f32.to_bits() }]);
+    kernels.extend([Kernel::Take(1), Kernel::Put(2)]);
     for (kernel, padding) in [(3, Padding::Zeros(1)), (3, Padding::Reflect(1)), (1, Padding::Zeros(0)), (5, Padding::Reflect(2))]
     {
         let variants = [(false, 1), (true, 1), (true, 2)];
         kernels.extend(variants.map(|(bias, enlarged)| Kernel::Conv2d { kernel, stride: 1, padding, bias, enlarged }));
     }
-    let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Affine(-1e30, f32::MIN_POSITIVE)];
+    let affine = Map::Affine(-1e30, f32::MIN_POSITIVE);
+    let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Tanh, affine];
     let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
     for zip in [Zip::Add, Zip::Sub, Zip::Mul] {
         let zips = [(false, 1), (true, 1), (false, 2), (true, 3)];
@@ -346,10 +376,13 @@ pub fn variants() -> Result<Vec<(String, String)>> {
         for &kernel in &kernels {
             let inputs = match kernel {
                 Kernel::Conv2d { bias, .. } => 2 + usize::from(bias),
+                Kernel::AttentionScores { mask } => 2 + usize::from(mask.is_some()),
+                Kernel::Attend | Kernel::Take(_) => 2,
+                Kernel::LayerNorm { .. } | Kernel::Put(_) => 3,
                 _ => 1,
             };
             for (epilogue, factors) in &epilogues {
-                for planar in [false, true] {
+                for (planar, features_last) in [(false, false), (true, false), (true, true)] {
                     let operand = |&factor: &usize| Operand { value: Value::Input, factor };
                     let step = Step {
                         kernel,
@@ -358,9 +391,12 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                         operands: factors.iter().map(operand).collect(),
                         dims: [1, 5, 4, 4],
                         planar,
+                        features_last,
                     };
                     all.push((
-                        format!("{kernel:?} {epilogue:?} planar {planar} {geometry:?} {precision:?}"),
+                        format!(
+                            "{kernel:?} {epilogue:?} planar {planar}, features last {features_last} {geometry:?} {precision:?}"
+                        ),
                         source(&step, geometry, precision)?,
                     ));
                 }
@@ -372,7 +408,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                 let stage = |operand| Stage::Zip { zip, operand, reversed: true };
                 let epilogue = vec![stage(0), Stage::PixelShuffle(r), Stage::Map(Map::Silu), stage(1), stage(2)];
                 let operands = [1, 1, r].map(|factor| Operand { value: Value::Input, factor }).into();
-                let step = Step { kernel, inputs: vec![picture.clone(); 3], epilogue, operands, dims, planar };
+                let step =
+                    Step { kernel, inputs: vec![picture.clone(); 3], epilogue, operands, dims, planar, features_last: false };
                 all.push((
                     format!("conv2d {zip:?} shuffled by {r}, planar {planar} {geometry:?} {precision:?}"),
                     source(&step, geometry, precision)?,
@@ -381,12 +418,12 @@ pub fn variants() -> Result<Vec<(String, String)>> {
         }
         for (kernel, inputs) in [(Kernel::Moments, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
             let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);
-            let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], planar: false };
+            let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], planar: false, features_last: false };
             all.push((format!("{kernel:?} {geometry:?} {precision:?}"), source(&step, geometry, precision)?));
         }
         let (epilogue, operands) = (vec![], vec![]);
         let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);
-        let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, planar: false };
+        let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, planar: false, features_last: false };
         all.push((format!("cat_channels {geometry:?} {precision:?}"), source(&cat, geometry, precision)?));
     }
     Ok(all)
