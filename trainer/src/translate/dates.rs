@@ -48,17 +48,34 @@ const ENGLISH: Words = Words {
     days: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
     forms: &[
         "{M} {d}, {y}",
+        "{M} {d} {y}",
         "{d} {M} {y}",
+        "{d} {M}, {y}",
         "{d}{o} {M} {y}",
         "{M} {d}{o}, {y}",
+        "{M} {d}{o} {y}",
         "the {d}{o} of {M}, {y}",
+        "the {d}{o} of {M} {y}",
+        "{d}{o} of {M} {y}",
         "{W}, {M} {d}, {y}",
+        "{W}, {M} {d}{o}, {y}",
+        "{W} {M} {d} {y}",
         "{W} {d} {M} {y}",
+        "{W}, {d} {M} {y}",
+        "{W}, {d}{o} {M} {y}",
+        "{W} the {d}{o} of {M} {y}",
         "{S} {d}, {y}",
+        "{S} {d} {y}",
+        "{S}. {d}, {y}",
         "{d} {S} {y}",
         "{d}-{S}-{yy}",
-        "{S}. {d}, {y}",
+        "{d}-{S}-{y}",
+        "{d}{o} {S} {y}",
+        "{W}, {S} {d}, {y}",
         "on {M} {d} {y}",
+        "on {M} {d}, {y}",
+        "on the {d}{o} of {M}, {y}",
+        "on {W}, {d} {M} {y}",
     ],
 };
 
@@ -109,7 +126,15 @@ const FRENCH: Words = Words {
     ],
     short: ["janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."],
     days: ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
-    forms: &["{d} {M} {y}", "le {d} {M} {y}", "{W} {d} {M} {y}", "le {W} {d} {M} {y}", "{d} {S} {y}", "{dd}/{mm}/{y}"],
+    forms: &[
+        "{d} {M} {y}",
+        "le {d} {M} {y}",
+        "{W} {d} {M} {y}",
+        "le {W} {d} {M} {y}",
+        "{W}, le {d} {M} {y}",
+        "{d} {S} {y}",
+        "{dd}/{mm}/{y}",
+    ],
 };
 
 const SPANISH: Words = Words {
@@ -129,7 +154,15 @@ const SPANISH: Words = Words {
     ],
     short: ["ene.", "feb.", "mar.", "abr.", "may.", "jun.", "jul.", "ago.", "sept.", "oct.", "nov.", "dic."],
     days: ["lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"],
-    forms: &["{d} de {M} de {y}", "el {d} de {M} de {y}", "{W}, {d} de {M} de {y}", "{d} {S} {y}"],
+    forms: &[
+        "{d} de {M} de {y}",
+        "el {d} de {M} de {y}",
+        "{W}, {d} de {M} de {y}",
+        "{W} {d} de {M} de {y}",
+        "{d} de {M} del {y}",
+        "{d} {M} {y}",
+        "{d} {S} {y}",
+    ],
 };
 
 const ITALIAN: Words = Words {
@@ -149,7 +182,7 @@ const ITALIAN: Words = Words {
     ],
     short: ["gen", "feb", "mar", "apr", "mag", "giu", "lug", "ago", "set", "ott", "nov", "dic"],
     days: ["lunedì", "martedì", "mercoledì", "giovedì", "venerdì", "sabato", "domenica"],
-    forms: &["{d} {M} {y}", "il {d} {M} {y}", "{W} {d} {M} {y}", "{d} {S} {y}"],
+    forms: &["{d} {M} {y}", "il {d} {M} {y}", "{W} {d} {M} {y}", "{W}, {d} {M} {y}", "{d} {S} {y}"],
 };
 
 /// Forms that belong to no language. With slashes the day comes first, as in most of the world.
@@ -157,7 +190,18 @@ const NUMERIC: Words = Words {
     months: ENGLISH.months,
     short: ENGLISH.short,
     days: ENGLISH.days,
-    forms: &["{y}-{mm}-{dd}", "{y}/{mm}/{dd}", "{y}{mm}{dd}", "{d}/{m}/{y}", "{dd}/{mm}/{yy}", "{y}.{mm}.{dd}", "{d} {m} {y}"],
+    forms: &[
+        "{y}-{mm}-{dd}",
+        "{y}/{mm}/{dd}",
+        "{y}{mm}{dd}",
+        "{d}/{m}/{y}",
+        "{dd}/{mm}/{y}",
+        "{dd}/{mm}/{yy}",
+        "{y}.{mm}.{dd}",
+        "{d} {m} {y}",
+        "{d}-{m}-{y}",
+        "{dd}-{mm}-{y}",
+    ],
 };
 
 const LANGUAGES: [&Words; 6] = [&ENGLISH, &GERMAN, &FRENCH, &SPANISH, &ITALIAN, &NUMERIC];

@@ -2,10 +2,11 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::product::product;
 use super::rows;
 
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, out: &[usize]) -> crate::Result<Tensor> {
-    let y = x.reshape(((), weight.dim(1)?))?.matmul(&weight.t()?)?.reshape(out)?;
+    let y = product(&x.reshape(((), weight.dim(1)?))?, &weight.t()?)?.reshape(out)?;
     bias.map_or(Ok(y.clone()), |bias| rows::add_bias(&y, bias))
 }
 
@@ -17,18 +18,18 @@ pub fn take(table: &Tensor, indices: &Tensor, out: &[usize]) -> crate::Result<Te
 /// `[B, T, F]` to `[B, heads, T, F / heads]`.
 fn split(x: &Tensor, heads: usize) -> Result<Tensor> {
     let (b, t, f) = x.dims3()?;
-    x.reshape((b, t, heads, f / heads))?.transpose(1, 2)?.contiguous()
+    x.reshape((b, t, heads, f / heads))?.transpose(1, 2)
 }
 
 pub fn attention_weights(q: &Tensor, k: &Tensor, heads: usize, mask: Option<&Tensor>) -> crate::Result<Tensor> {
     let width = q.dim(2)? / heads;
-    let scores = split(q, heads)?.matmul(&split(k, heads)?.t()?)?;
+    let scores = product(&split(q, heads)?, &split(k, heads)?.t()?)?;
     rows::softmax(&scores, (width as f32).sqrt().recip(), mask)
 }
 
 pub fn attend(weights: &Tensor, values: &Tensor, out: &[usize]) -> crate::Result<Tensor> {
     let heads = weights.dim(1)?;
-    Ok(weights.contiguous()?.matmul(&split(values, heads)?)?.transpose(1, 2)?.reshape(out)?)
+    Ok(product(weights, &split(values, heads)?)?.transpose(1, 2)?.reshape(out)?)
 }
 
 pub fn put(x: &Tensor, row: &Tensor, position: &Tensor) -> crate::Result<Tensor> {
