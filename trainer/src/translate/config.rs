@@ -38,9 +38,9 @@ pub struct Config {
     /// Parts of words in the table.
     pub vocabulary: u32,
     /// Part of the features that is dropped.
-    pub dropout: f32,
+    pub dropout: f64,
     /// Part of the loss that wants all words equally likely.
-    pub smoothing: f32,
+    pub smoothing: f64,
     /// The network.
     pub network: Size,
     /// How it is learnt.
@@ -91,8 +91,8 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         self.training.validate()?;
         within("batch", self.batch.into(), 16.0, 1e6)?;
-        within("dropout", self.dropout.into(), 0.0, 0.9)?;
-        within("smoothing", self.smoothing.into(), 0.0, 0.9)?;
+        within("dropout", self.dropout, 0.0, 0.9)?;
+        within("smoothing", self.smoothing, 0.0, 0.9)?;
         within("vocabulary", self.vocabulary.into(), 300.0, 1e6)?;
         ensure!(self.source != self.target, "source and target are both {}", self.source);
         Ok(self.network.config(self.vocabulary as usize).validate()?)
@@ -157,8 +157,8 @@ impl Config {
         let task = Translating {
             metadata,
             network,
-            dropout: self.dropout,
-            smoothing: self.smoothing,
+            dropout: self.dropout as f32,
+            smoothing: self.smoothing as f32,
             seed,
             batches,
             valid: Batches::new(valid_encoded, self.batch as usize, seed),

@@ -88,10 +88,10 @@ struct Network {
     batch: u32,
     /// Part of the features that is dropped [default: 0.1; 0].
     #[arg(long)]
-    dropout: Option<f32>,
+    dropout: Option<f64>,
     /// Label smoothing: part of the loss that wants all words equally likely [default: 0.1; 0].
     #[arg(long)]
-    smoothing: Option<f32>,
+    smoothing: Option<f64>,
 }
 
 impl Network {
