@@ -44,6 +44,13 @@ pub enum ToWorker {
         /// As what.
         format: FileFormat,
     },
+    /// Send again what this sheet shows: the browser lost it.
+    Redraw {
+        /// Its number.
+        job: u32,
+        /// Which.
+        sheet: Sheet,
+    },
     /// Forget the pictures.
     Forget,
 }
@@ -85,6 +92,8 @@ pub enum FromWorker {
         engine: Engine,
         /// How many tiles there will be.
         tiles: usize,
+        /// Why it starts again on the GPU, where that was lost and found.
+        lost: Option<String>,
     },
     /// A part of the result; its RGBA is in the buffer.
     Tile {
@@ -100,6 +109,21 @@ pub enum FromWorker {
         height: usize,
         /// Tiles done, this one included.
         done: usize,
+    },
+    /// A part of what a sheet shows; its RGBA is in the buffer.
+    Redrawn {
+        /// Of [`ToWorker::Redraw`].
+        job: u32,
+        /// Which.
+        sheet: Sheet,
+        /// Left edge.
+        x: usize,
+        /// Top edge.
+        y: usize,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
     },
     /// The picture is enlarged.
     Done {
@@ -136,12 +160,23 @@ impl FromWorker {
             | Self::Weights { job, .. }
             | Self::Started { job, .. }
             | Self::Tile { job, .. }
+            | Self::Redrawn { job, .. }
             | Self::Done { job, .. }
             | Self::Stopped { job }
             | Self::Encoded { job }
             | Self::Failed { job, .. } => Some(*job),
         }
     }
+}
+
+/// One of the two pictures that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sheet {
+    /// As it was opened.
+    Picture,
+    /// Enlarged, as far as it is.
+    Result,
 }
 
 /// What the person wants it to run on.
@@ -277,7 +312,7 @@ mod tests {
     #[test]
     fn messages_survive_the_way() {
         let engine = Engine::WebGpu(Gpu { name: "Card".into(), software: false });
-        let message = FromWorker::Started { job: 7, engine, tiles: 12 };
+        let message = FromWorker::Started { job: 7, engine, tiles: 12, lost: Some("driver".into()) };
         let json = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<FromWorker>(&json).unwrap(), message);
         assert_eq!(message.job(), Some(7));

@@ -78,12 +78,19 @@ impl App {
     }
 
     /// The tiles will follow.
-    pub fn started(&self, engine: Engine, tiles: usize) {
+    pub fn started(&self, engine: Engine, tiles: usize, lost: Option<&str>) {
         if let Err(error) = self.main.set_attribute("data-engine", engine.name()) {
             warn("engine", &error);
         }
         if let Engine::Cpu { gpu_error: Some(error) } = &engine {
-            self.notice(&format!("The graphics card failed, so the processor goes on. ({error})"));
+            let sentence = format!("The graphics card failed, so the processor goes on. ({error})");
+            self.notice(&sentence);
+            self.announce(&sentence);
+        }
+        if let Some(why) = lost {
+            let sentence = format!("The browser lost the graphics card and found it again, so the picture starts anew. ({why})");
+            self.notice(&sentence);
+            self.announce(&sentence);
         }
         // Tiles from an attempt on the GPU may already be there; those of the CPU cover them.
         if let Some(run) = self.run.borrow_mut().as_mut() {

@@ -8,12 +8,18 @@ use candle_core::Device;
 use shared::checkpoint::Checkpoint;
 use shared::engine::webgpu::Context;
 use shared::session::{self, Session};
+use web_sys::DedicatedWorkerGlobalScope;
 
+use super::pause;
 use crate::messages::{Choice, Engine, Gpu};
+
+/// How often a lost GPU is asked for again, and after how long. A browser restarts its GPU process in about half a second.
+const RETRIES: usize = 8;
+const RETRY_MS: i32 = 250;
 
 /// The engines of this browser.
 pub struct Engines {
-    context: Result<Arc<Context>, String>,
+    context: RefCell<Result<Arc<Context>, String>>,
     /// The network that ran last, by the hash of its weights: a second picture finds it, and on the GPU its plans, in place.
     loaded: RefCell<Option<(String, Engine, Rc<Session>)>>,
 }
@@ -22,12 +28,40 @@ impl Engines {
     /// Asks the browser for a GPU.
     pub async fn find() -> Self {
         let context = Context::new().await.map_err(|e| e.to_string());
-        Self { context, loaded: RefCell::default() }
+        Self { context: context.into(), loaded: RefCell::default() }
+    }
+
+    /// Opens the GPU again where its device was lost: its driver was restarted, or the browser took it away. Says why it was
+    /// lost; `None` when it was not, or when there is no other.
+    pub async fn recover(&self, scope: &DedicatedWorkerGlobalScope) -> Option<String> {
+        for _ in 0..RETRIES {
+            // First a pause: what failed may be known before its cause.
+            pause(scope, RETRY_MS).await.ok()?;
+            let why = self.why_lost()?;
+            match Context::new().await {
+                Ok(context) => {
+                    *self.context.borrow_mut() = Ok(context);
+                    return Some(why);
+                }
+                Err(error) => web_sys::console::warn_1(&error.to_string().into()),
+            }
+        }
+        None
+    }
+
+    /// Whether there was a GPU that is gone.
+    pub fn lost(&self) -> bool {
+        self.why_lost().is_some()
+    }
+
+    fn why_lost(&self) -> Option<String> {
+        self.context.borrow().as_ref().ok()?.lost()
     }
 
     /// The GPU.
     pub fn gpu(&self) -> Option<Gpu> {
-        let adapter = self.context.as_ref().ok()?.adapter();
+        let context = self.context.borrow();
+        let adapter = context.as_ref().ok()?.adapter();
         Some(Gpu { name: adapter.name.clone(), software: adapter.software })
     }
 
@@ -36,7 +70,7 @@ impl Engines {
     /// # Errors
     /// When the GPU is asked for and there is none.
     pub fn resolve(&self, choice: Choice) -> Result<Engine, String> {
-        match (choice.wants_gpu(self.gpu().as_ref()), &self.context) {
+        match (choice.wants_gpu(self.gpu().as_ref()), &*self.context.borrow()) {
             (true, Err(error)) => Err(format!("This browser gives no access to a graphics card. {error}")),
             (true, Ok(_)) => Ok(self.gpu().map_or(Engine::Cpu { gpu_error: None }, Engine::WebGpu)),
             (false, _) => Ok(Engine::Cpu { gpu_error: None }),
@@ -57,7 +91,7 @@ impl Engines {
     pub fn load(&self, sha256: &str, checkpoint: &Checkpoint, engine: &Engine) -> shared::Result<Rc<Session>> {
         // The old one goes first: two at once may be more than the memory holds.
         self.loaded.take();
-        let on = match (engine, &self.context) {
+        let on = match (engine, &*self.context.borrow()) {
             (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context.clone()),
             _ => session::Engine::Candle(Device::Cpu),
         };

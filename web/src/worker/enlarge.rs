@@ -9,7 +9,7 @@ use shared::session::Session;
 
 use super::{State, breathe, weights};
 use crate::channel;
-use crate::messages::{Choice, Engine, FromWorker};
+use crate::messages::{Choice, Engine, FromWorker, Sheet};
 use shared::catalogue::Model;
 
 /// Pixels of the input that a tile adds to the result, along one side. The halo comes on top and is computed twice, so larger
@@ -29,25 +29,52 @@ fn kept(engine: &Engine) -> usize {
 pub async fn run(state: &State, job: u32, model: &Model, choice: Choice) -> Result<(), String> {
     let picture = state.picture.borrow().clone().ok_or("there is no picture to enlarge")?;
     state.result.take();
-    let engine = state.engines.resolve(choice)?;
-    match attempt(state, job, model, &picture, &engine).await {
-        // Where the person left the choice to us, a GPU that fails is no reason to stop.
-        Err(shared::Error::Gpu(error) | shared::Error::Memory(error))
-            if choice == Choice::Auto && matches!(engine, Engine::WebGpu(_)) =>
+    let mut engine = state.engines.resolve(choice)?;
+    let mut lost = None;
+    loop {
+        let error = match attempt(state, job, model, &picture, &engine, lost.clone()).await {
+            Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) if matches!(engine, Engine::WebGpu(_)) => {
+                error.to_string()
+            }
+            other => return other.map_err(|e| e.to_string()),
+        };
+        state.engines.unload();
+        // Once: a picture that ends every device must end too.
+        if lost.is_none()
+            && let Some(why) = state.engines.recover(&state.scope).await
         {
-            state.engines.unload();
-            let cpu = Engine::Cpu { gpu_error: Some(error) };
-            attempt(state, job, model, &picture, &cpu).await.map_err(|e| e.to_string())
+            state.send(&FromWorker::Ready { gpu: state.engines.gpu() }, None);
+            engine = match state.engines.resolve(choice)? {
+                // A browser that lost its GPU may offer a program instead.
+                Engine::Cpu { .. } => Engine::Cpu { gpu_error: Some(why) },
+                gpu @ Engine::WebGpu(_) => {
+                    lost = Some(why);
+                    gpu
+                }
+            };
+        } else if choice == Choice::Auto {
+            // Where the person left the choice to us, a GPU that fails is no reason to stop.
+            (engine, lost) = (Engine::Cpu { gpu_error: Some(error) }, None);
+        } else if state.engines.lost() {
+            return Err(format!(
+                "The graphics card was lost and the browser gives no other ({error}). Choose the processor under “Runs on”, or \
+                 restart the browser."
+            ));
+        } else {
+            return Err(error);
         }
-        Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) => {
-            state.engines.unload();
-            Err(error.to_string())
-        }
-        other => other.map_err(|e| e.to_string()),
     }
 }
 
-async fn attempt(state: &State, job: u32, model: &Model, picture: &Rc<Picture>, engine: &Engine) -> shared::Result<()> {
+/// `lost` says why an attempt before this one lost the GPU.
+async fn attempt(
+    state: &State,
+    job: u32,
+    model: &Model,
+    picture: &Rc<Picture>,
+    engine: &Engine,
+    lost: Option<String>,
+) -> shared::Result<()> {
     let session = session(state, job, model, engine).await?;
     if state.wanted.get() != job {
         state.send(&FromWorker::Stopped { job }, None);
@@ -56,8 +83,9 @@ async fn attempt(state: &State, job: u32, model: &Model, picture: &Rc<Picture>, 
     let tile = kept(engine) + 2 * session.config().receptive_field().unwrap_or_default();
     let begin = now(state);
     let mut enlargement = Enlargement::new(&session, picture, tile)?;
-    let mut tiles = enlargement.tiles();
-    let started = |tiles| state.send(&FromWorker::Started { job, engine: engine.clone(), tiles }, None);
+    let (mut tiles, mut regions) = (enlargement.tiles(), Vec::new());
+    state.redraw.set(false);
+    let started = |tiles| state.send(&FromWorker::Started { job, engine: engine.clone(), tiles, lost: lost.clone() }, None);
     started(tiles);
     loop {
         // Before the first tile too, so that the page is told at once what is happening.
@@ -66,12 +94,17 @@ async fn attempt(state: &State, job: u32, model: &Model, picture: &Rc<Picture>, 
             state.send(&FromWorker::Stopped { job }, None);
             return Ok(());
         }
+        if state.redraw.take() {
+            state.show(job, Sheet::Result, enlargement.result(), regions.clone());
+        }
         let Some(region) = enlargement.step().await? else { break };
         if tiles != enlargement.tiles() {
             // Memory was short: it started again with smaller ones.
             tiles = enlargement.tiles();
+            regions.clear();
             started(tiles);
         }
+        regions.push(region);
         let pixels = enlargement.result().region_rgba8(region.x, region.y, region.width, region.height);
         let (x, y, width, height) = (region.x, region.y, region.width, region.height);
         let message = FromWorker::Tile { job, x, y, width, height, done: enlargement.done() };

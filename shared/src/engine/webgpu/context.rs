@@ -208,9 +208,14 @@ impl Context {
         )))
     }
 
+    /// Why the device is gone, if it is. It stays gone; [`Context::new`] may find another.
+    pub fn lost(&self) -> Option<String> {
+        lock(&self.faults).lost.clone()
+    }
+
     /// An error when the device is gone.
     pub(super) fn alive(&self) -> Result<()> {
-        lock(&self.faults).lost.clone().map_or(Ok(()), |why| Err(Error::Gpu(why)))
+        self.lost().map_or(Ok(()), |why| Err(Error::Gpu(why)))
     }
 
     /// What is known about a failure that showed up as `symptom`: the lost device or the first uncaught error is its cause.
