@@ -264,7 +264,7 @@ async fn a_gpu_lost_at_work_starts_the_picture_again() -> Result<()> {
     browser.crash_gpu().await?;
     state(&browser, "done", 300).await?;
     let notice = text(&browser, "notice-text").await?;
-    ensure!(notice.contains("starts anew"), "the page says {notice}");
+    ensure!(notice.contains("started anew"), "the page says {notice}");
     for id in ["before", "result"] {
         browser.until(&is_drawn(id), 30).await?;
     }

@@ -92,8 +92,8 @@ pub enum FromWorker {
         engine: Engine,
         /// How many tiles there will be.
         tiles: usize,
-        /// Why it starts again on the GPU, where that was lost and found.
-        lost: Option<String>,
+        /// Whether it starts again on the GPU, because that was lost and found.
+        again: bool,
     },
     /// A part of the result; its RGBA is in the buffer.
     Tile {
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn messages_survive_the_way() {
         let engine = Engine::WebGpu(Gpu { name: "Card".into(), software: false });
-        let message = FromWorker::Started { job: 7, engine, tiles: 12, lost: Some("driver".into()) };
+        let message = FromWorker::Started { job: 7, engine, tiles: 12, again: true };
         let json = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<FromWorker>(&json).unwrap(), message);
         assert_eq!(message.job(), Some(7));

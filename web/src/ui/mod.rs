@@ -143,7 +143,7 @@ impl App {
             }
             (FromWorker::Opened { width, height, alpha, .. }, Some(pixels)) => self.opened(width, height, alpha, &pixels),
             (FromWorker::Weights { received, total, .. }, _) => self.show_weights(received, total),
-            (FromWorker::Started { engine, tiles, lost, .. }, _) => self.started(engine, tiles, lost.as_deref()),
+            (FromWorker::Started { engine, tiles, again, .. }, _) => self.started(engine, tiles, again),
             (FromWorker::Tile { x, y, width, height, done, .. }, Some(pixels)) => {
                 self.tile(done, || self.viewer.draw(Sheet::Result, [x, y], [width, height], &pixels));
             }

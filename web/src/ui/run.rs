@@ -78,7 +78,7 @@ impl App {
     }
 
     /// The tiles will follow.
-    pub fn started(&self, engine: Engine, tiles: usize, lost: Option<&str>) {
+    pub fn started(&self, engine: Engine, tiles: usize, again: bool) {
         if let Err(error) = self.main.set_attribute("data-engine", engine.name()) {
             warn("engine", &error);
         }
@@ -87,10 +87,10 @@ impl App {
             self.notice(&sentence);
             self.announce(&sentence);
         }
-        if let Some(why) = lost {
-            let sentence = format!("The browser lost the graphics card and found it again, so the picture starts anew. ({why})");
-            self.notice(&sentence);
-            self.announce(&sentence);
+        if again {
+            let sentence = "The browser lost the graphics card and found it again, so the picture was started anew.";
+            self.notice(sentence);
+            self.announce(sentence);
         }
         // Tiles from an attempt on the GPU may already be there; those of the CPU cover them.
         if let Some(run) = self.run.borrow_mut().as_mut() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use shared::checkpoint::Checkpoint;
 use shared::engine::webgpu::Context;
+use shared::models::ImageConfig;
 use shared::session::{self, Session};
 use web_sys::DedicatedWorkerGlobalScope;
 
@@ -98,6 +99,12 @@ impl Engines {
         let session = Rc::new(Session::new(checkpoint, on)?);
         *self.loaded.borrow_mut() = Some((sha256.to_owned(), engine.clone(), session.clone()));
         Ok(session)
+    }
+
+    /// Has the GPU compile what the network of `config` runs.
+    pub fn warm_up(&self, config: &ImageConfig) {
+        // What fails here fails again, and is reported, when the network is loaded.
+        let _ = self.context.borrow().as_ref().map(|context| Session::warm_up(config, context));
     }
 
     /// Forgets the network.

@@ -1,5 +1,6 @@
 //! Enlarges the picture, tile by tile.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use shared::checkpoint::Checkpoint;
@@ -30,9 +31,9 @@ pub async fn run(state: &State, job: u32, model: &Model, choice: Choice) -> Resu
     let picture = state.picture.borrow().clone().ok_or("there is no picture to enlarge")?;
     state.result.take();
     let mut engine = state.engines.resolve(choice)?;
-    let mut lost = None;
+    let mut again = false;
     loop {
-        let error = match attempt(state, job, model, &picture, &engine, lost.clone()).await {
+        let error = match attempt(state, job, model, &picture, &engine, again).await {
             Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) if matches!(engine, Engine::WebGpu(_)) => {
                 error.to_string()
             }
@@ -40,21 +41,19 @@ pub async fn run(state: &State, job: u32, model: &Model, choice: Choice) -> Resu
         };
         state.engines.unload();
         // Once: a picture that ends every device must end too.
-        if lost.is_none()
-            && let Some(why) = state.engines.recover(&state.scope).await
-        {
+        if !again && let Some(why) = state.engines.recover(&state.scope).await {
             state.send(&FromWorker::Ready { gpu: state.engines.gpu() }, None);
             engine = match state.engines.resolve(choice)? {
                 // A browser that lost its GPU may offer a program instead.
                 Engine::Cpu { .. } => Engine::Cpu { gpu_error: Some(why) },
                 gpu @ Engine::WebGpu(_) => {
-                    lost = Some(why);
+                    again = true;
                     gpu
                 }
             };
         } else if choice == Choice::Auto {
             // Where the person left the choice to us, a GPU that fails is no reason to stop.
-            (engine, lost) = (Engine::Cpu { gpu_error: Some(error) }, None);
+            (engine, again) = (Engine::Cpu { gpu_error: Some(error) }, false);
         } else if state.engines.lost() {
             return Err(format!(
                 "The graphics card was lost and the browser gives no other ({error}). Choose the processor under “Runs on”, or \
@@ -66,14 +65,14 @@ pub async fn run(state: &State, job: u32, model: &Model, choice: Choice) -> Resu
     }
 }
 
-/// `lost` says why an attempt before this one lost the GPU.
+/// `again` says that an attempt before this one lost the GPU.
 async fn attempt(
     state: &State,
     job: u32,
     model: &Model,
     picture: &Rc<Picture>,
     engine: &Engine,
-    lost: Option<String>,
+    again: bool,
 ) -> shared::Result<()> {
     let session = session(state, job, model, engine).await?;
     if state.wanted.get() != job {
@@ -85,7 +84,7 @@ async fn attempt(
     let mut enlargement = Enlargement::new(&session, picture, tile)?;
     let (mut tiles, mut regions) = (enlargement.tiles(), Vec::new());
     state.redraw.set(false);
-    let started = |tiles| state.send(&FromWorker::Started { job, engine: engine.clone(), tiles, lost: lost.clone() }, None);
+    let started = |tiles| state.send(&FromWorker::Started { job, engine: engine.clone(), tiles, again }, None);
     started(tiles);
     loop {
         // Before the first tile too, so that the page is told at once what is happening.
@@ -120,7 +119,18 @@ async fn session(state: &State, job: u32, model: &Model, engine: &Engine) -> sha
     if let Some(session) = state.engines.loaded(&model.sha256, engine) {
         return Ok(session);
     }
-    let tell = |received, total| state.send(&FromWorker::Weights { job, received, total }, None);
+    let cold = Cell::new(matches!(engine, Engine::WebGpu(_)));
+    let tell = |bytes: &[u8]| {
+        let received = bytes.len() as u64;
+        state.send(&FromWorker::Weights { job, received, total: model.bytes }, None);
+        // The file's head is enough for the GPU to compile while the rest arrives.
+        if cold.get()
+            && let Some(config) = Checkpoint::peek(bytes)
+        {
+            cold.set(false);
+            state.engines.warm_up(&config);
+        }
+    };
     let bytes = weights::get(&state.scope, model, &tell).await.map_err(shared::Error::Checkpoint)?;
     let checkpoint = Checkpoint::from_bytes(&bytes)?;
     if checkpoint.config().scale() != model.scale {

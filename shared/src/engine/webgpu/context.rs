@@ -138,6 +138,11 @@ impl Context {
         self.device.destroy();
     }
 
+    /// How many pipelines were compiled.
+    pub fn pipelines(&self) -> usize {
+        lock(&self.pipelines).len()
+    }
+
     /// The pipeline of `source`, whose bindings are a uniform, a written buffer and `reads` read buffers, in this order.
     pub(super) fn pipeline(&self, label: &str, source: String, reads: usize) -> wgpu::ComputePipeline {
         let mut pipelines = lock(&self.pipelines);

@@ -21,4 +21,4 @@ mod tensor;
 
 pub use context::{AdapterInfo, Context};
 pub use plan::Plan;
-pub use tensor::{Constants, GpuTensor};
+pub use tensor::{Blanks, Constants, GpuTensor};
