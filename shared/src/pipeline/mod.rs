@@ -3,4 +3,4 @@
 mod enlarge;
 pub mod tiles;
 
-pub use enlarge::Enlargement;
+pub use enlarge::{Enlargement, Tile};
