@@ -34,6 +34,8 @@ pub enum ToWorker {
         model: Model,
         /// On what.
         engine: Choice,
+        /// Workers that may compute at the same time, where it is the CPU.
+        workers: usize,
     },
     /// Stop enlarging, after the tile at hand.
     Stop,
@@ -169,6 +171,34 @@ impl FromWorker {
     }
 }
 
+/// From the worker to one that computes tiles for it; something is in the buffer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ToHand {
+    /// A checkpoint: load its network.
+    Load,
+    /// Planar RGB: send it through the network.
+    Forward {
+        /// In pixels.
+        height: usize,
+        /// In pixels.
+        width: usize,
+    },
+}
+
+/// The answer to a [`ToHand`], and the first word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FromHand {
+    /// The result, if any, is in the buffer.
+    Done,
+    /// It did not work.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
 /// One of the two pictures that are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -250,17 +280,25 @@ pub enum Engine {
     WebGpu(Gpu),
     /// candle, compiled to wasm with SIMD.
     Cpu {
+        /// Workers that compute at the same time.
+        workers: usize,
         /// Why it is not the GPU, where one was tried.
         gpu_error: Option<String>,
     },
 }
 
 impl Engine {
+    /// The CPU, one worker; `gpu_error` as in [`Engine::Cpu`].
+    pub fn cpu(gpu_error: Option<String>) -> Self {
+        Self::Cpu { workers: 1, gpu_error }
+    }
+
     /// For people.
     pub fn label(&self) -> String {
         match self {
             Self::WebGpu(gpu) => format!("WebGPU ({})", gpu.label()),
-            Self::Cpu { .. } => "CPU (wasm SIMD)".into(),
+            Self::Cpu { workers: ..=1, .. } => "CPU (wasm SIMD)".into(),
+            Self::Cpu { workers, .. } => format!("CPU (wasm SIMD, {workers} workers)"),
         }
     }
 

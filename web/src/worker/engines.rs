@@ -5,12 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::Device;
+use futures_util::future::try_join_all;
+use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
 use shared::engine::webgpu::Context;
 use shared::models::ImageConfig;
 use shared::session::{self, Session};
 use web_sys::DedicatedWorkerGlobalScope;
 
+use super::hand::Hand;
 use super::pause;
 use crate::messages::{Choice, Engine, Gpu};
 
@@ -22,7 +25,38 @@ const RETRY_MS: i32 = 250;
 pub struct Engines {
     context: RefCell<Result<Arc<Context>, String>>,
     /// The network that ran last, by the hash of its weights: a second picture finds it, and on the GPU its plans, in place.
-    loaded: RefCell<Option<(String, Engine, Rc<Session>)>>,
+    loaded: RefCell<Option<Rc<Loaded>>>,
+}
+
+/// A network that is loaded.
+pub struct Loaded {
+    sha256: String,
+    engine: Engine,
+    /// Here.
+    pub session: Session,
+    /// For more hands.
+    checkpoint: Vec<u8>,
+    hands: RefCell<Vec<Rc<Hand>>>,
+}
+
+impl Loaded {
+    /// `count` workers that have this network too.
+    ///
+    /// # Errors
+    /// A sentence, when they do not start.
+    pub async fn hands(&self, count: usize) -> Result<Vec<Rc<Hand>>, String> {
+        let there = self.hands.borrow().len();
+        let more = (there..count).map(|_| Hand::start().map(Rc::new)).collect::<Result<Vec<_>, _>>()?;
+        try_join_all(more.iter().map(|hand| hand.load(&self.checkpoint))).await?;
+        let mut hands = self.hands.borrow_mut();
+        hands.extend(more);
+        Ok(hands.iter().take(count).cloned().collect())
+    }
+
+    /// Ends the workers.
+    pub fn dismiss(&self) {
+        self.hands.take();
+    }
 }
 
 impl Engines {
@@ -73,32 +107,38 @@ impl Engines {
     pub fn resolve(&self, choice: Choice) -> Result<Engine, String> {
         match (choice.wants_gpu(self.gpu().as_ref()), &*self.context.borrow()) {
             (true, Err(error)) => Err(format!("This browser gives no access to a graphics card. {error}")),
-            (true, Ok(_)) => Ok(self.gpu().map_or(Engine::Cpu { gpu_error: None }, Engine::WebGpu)),
-            (false, _) => Ok(Engine::Cpu { gpu_error: None }),
+            (true, Ok(_)) => Ok(self.gpu().map_or_else(|| Engine::cpu(None), Engine::WebGpu)),
+            (false, _) => Ok(Engine::cpu(None)),
         }
     }
 
     /// The network with the weights of `sha256` on `engine`, if it is still there.
-    pub fn loaded(&self, sha256: &str, engine: &Engine) -> Option<Rc<Session>> {
-        let loaded = self.loaded.borrow();
-        let (hash, on, session) = loaded.as_ref()?;
-        (hash == sha256 && on.name() == engine.name()).then(|| session.clone())
+    pub fn loaded(&self, sha256: &str, engine: &Engine) -> Option<Rc<Loaded>> {
+        self.loaded.borrow().clone().filter(|loaded| loaded.sha256 == sha256 && loaded.engine.name() == engine.name())
     }
 
     /// Loads a network.
     ///
     /// # Errors
     /// A sentence, when the weights do not fit or the GPU refuses.
-    pub fn load(&self, sha256: &str, checkpoint: &Checkpoint, engine: &Engine) -> shared::Result<Rc<Session>> {
+    pub fn load(&self, model: &Model, bytes: Vec<u8>, engine: &Engine) -> shared::Result<Rc<Loaded>> {
         // The old one goes first: two at once may be more than the memory holds.
         self.loaded.take();
         let on = match (engine, &*self.context.borrow()) {
             (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context.clone()),
             _ => session::Engine::Candle(Device::Cpu),
         };
-        let session = Rc::new(Session::new(checkpoint, on)?);
-        *self.loaded.borrow_mut() = Some((sha256.to_owned(), engine.clone(), session.clone()));
-        Ok(session)
+        let checkpoint = Checkpoint::from_bytes(&bytes)?;
+        let scale = checkpoint.config().scale();
+        if scale != model.scale {
+            let why = format!("{} enlarges by {scale}, models.json says {}", model.file, model.scale);
+            return Err(shared::Error::Checkpoint(why));
+        }
+        let (sha256, engine, hands) = (model.sha256.clone(), engine.clone(), RefCell::default());
+        let session = Session::new(&checkpoint, on)?;
+        let loaded = Rc::new(Loaded { sha256, engine, session, checkpoint: bytes, hands });
+        *self.loaded.borrow_mut() = Some(loaded.clone());
+        Ok(loaded)
     }
 
     /// Has the GPU compile what the network of `config` runs.

@@ -2,6 +2,7 @@
 
 mod engines;
 mod enlarge;
+mod hand;
 mod weights;
 
 use std::cell::{Cell, RefCell};
@@ -48,9 +49,9 @@ impl State {
         match message {
             ToWorker::Open { job } => self.open(job, Picture::decode(&bytes(buffer))),
             ToWorker::OpenPixels { job, width, height } => self.open(job, Picture::from_rgba8(width, height, bytes(buffer))),
-            ToWorker::Enlarge { job, model, engine } => {
+            ToWorker::Enlarge { job, model, engine, workers } => {
                 self.wanted.set(job);
-                if let Err(message) = enlarge::run(&self, job, &model, engine).await {
+                if let Err(message) = enlarge::run(&self, job, &model, engine, workers).await {
                     self.send(&FromWorker::Failed { job, message }, None);
                 }
             }
@@ -124,10 +125,13 @@ fn bytes(buffer: Option<ArrayBuffer>) -> Vec<u8> {
     buffer.map(|buffer| channel::bytes(&buffer)).unwrap_or_default()
 }
 
-/// Looks for a GPU, then listens.
+/// Looks for a GPU, then listens; a hand only listens.
 pub fn start() {
     console_error_panic_hook::set_once();
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    if hand::is_one(&scope) {
+        return hand::serve(scope);
+    }
     spawn_local(async move {
         let engines = Engines::find().await;
         let gpu = engines.gpu();
