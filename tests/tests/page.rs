@@ -311,6 +311,52 @@ async fn damaged_weights_are_refused() -> Result<()> {
     browser.close().await
 }
 
+/// As if the browser ran on a machine with so many threads.
+async fn threads(browser: &Browser, count: usize) -> Result<()> {
+    let set = format!("void Object.defineProperty(navigator, 'hardwareConcurrency', {{ value: {count}, configurable: true }})");
+    browser.value(&set).await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn several_workers_give_the_same_picture() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = visit.browser("?engine=cpu").await?;
+    threads(&browser, 1).await?;
+    enlarge(&browser, "wide.png", &picture(400, 300), 2, "fast").await?;
+    state(&browser, "done", 120).await?;
+    let alone = result(&browser).await?;
+    ensure!(text(&browser, "fact-engine").await? == "CPU (wasm SIMD)");
+
+    threads(&browser, 3).await?;
+    for quality in ["fast", "quality", "fast"] {
+        browser.click(&format!("label:has(#quality-{quality})")).await?;
+        browser.click("#enlarge").await?;
+        state(&browser, "done", 120).await?;
+        ensure!(text(&browser, "fact-engine").await?.contains("3 workers"), "one worker did it all");
+        ensure!((result(&browser).await? == alone) == (quality == "fast"), "another picture than by one worker");
+    }
+    is_clean(&browser).await?;
+    browser.close().await
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn one_worker_does_it_where_more_do_not_start() -> Result<()> {
+    let visit = Visit::new()?;
+    let loader = visit.folder.path().join("worker_loader.js");
+    let broken = format!("if (self.name === 'hand') throw new Error('worn out');\n{}", fs::read_to_string(&loader)?);
+    fs::write(&loader, broken)?;
+    let browser = visit.browser("?engine=cpu").await?;
+    threads(&browser, 2).await?;
+    enlarge(&browser, "wide.png", &picture(400, 150), 2, "fast").await?;
+    state(&browser, "done", 120).await?;
+    ensure!(text(&browser, "fact-engine").await? == "CPU (wasm SIMD)");
+    let log = browser.log().await?;
+    ensure!(log.iter().any(|line| line.contains("worn out")), "the console: {log:#?}");
+    browser.close().await
+}
+
 #[tokio::test]
 #[ignore = "needs the built page and a browser: cargo xtask test"]
 async fn stop_stops_and_what_is_no_picture_is_refused() -> Result<()> {

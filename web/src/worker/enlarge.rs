@@ -171,7 +171,9 @@ impl Job<'_> {
             }
             Ok(())
         };
-        try_join_all(hands.into_iter().map(lane)).await?;
+        // The next tile waits where the last one is computed.
+        let twice = hands.iter().chain(&hands).cloned();
+        try_join_all(twice.map(lane)).await?;
         Ok(self.wanted().then(|| work.into_inner().into_result()))
     }
 

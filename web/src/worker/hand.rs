@@ -65,6 +65,8 @@ impl Hand {
         });
         let asked = waiting.clone();
         let died = Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
+            // Or it would count as an error of this worker too, and the page would end it.
+            event.prevent_default();
             // Dropping the senders tells those who wait.
             *asked.borrow_mut() = Err(event.message());
         });
