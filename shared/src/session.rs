@@ -9,7 +9,7 @@ use crate::{Error, Result, Scope};
 
 #[cfg(feature = "webgpu")]
 use {
-    crate::engine::webgpu::{Constants, Context, GpuTensor, Plan},
+    crate::engine::webgpu::{Blanks, Constants, Context, GpuTensor, Plan},
     std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc},
 };
 
@@ -66,6 +66,18 @@ impl Session {
             }
         };
         Ok(Self { config, network })
+    }
+
+    /// Has the GPU compile what the network of `config` runs, while its weights are still on their way: compiled code depends on
+    /// neither weights nor sizes.
+    ///
+    /// # Errors
+    /// The engine's; a session would meet them too.
+    #[cfg(feature = "webgpu")]
+    pub fn warm_up(config: &ImageConfig, context: &Arc<Context>) -> Result<()> {
+        let model = ImageNetwork::new(config, &Scope::root(&Blanks(context)))?;
+        let input = GpuTensor::input([1, 3, 16, 16]);
+        Plan::compile(context, &input, &model.forward(&input)?)
     }
 
     /// The network and its size.

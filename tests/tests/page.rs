@@ -202,6 +202,77 @@ async fn webgpu_enlarges_like_the_trainer() -> Result<()> {
     enlarges_like_the_trainer("webgpu", (24, 18)).await
 }
 
+/// Whether the last pixel of a canvas is drawn.
+fn is_drawn(id: &str) -> String {
+    format!(
+        "((c) => c.getContext('2d').getImageData(c.width - 1, c.height - 1, 1, 1).data[3] === 255)(document.getElementById('{id}'))"
+    )
+}
+
+async fn text(browser: &Browser, id: &str) -> Result<String> {
+    let text = browser.value(&format!("document.getElementById('{id}').textContent")).await?;
+    Ok(text.as_str().unwrap_or_default().to_owned())
+}
+
+/// The browser's GPU process ends between two pictures, as it does when a driver crashes. What was shown is drawn again, and the
+/// same page goes on with a new device. When the browser gives none any more, which Chromium does after a second crash, the page
+/// says what to do.
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn a_lost_gpu_is_found_again() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = visit.browser("?engine=webgpu").await?;
+    enlarge(&browser, "holiday.png", &picture(24, 18), 2, "fast").await?;
+    state(&browser, "done", 300).await?;
+    let before = result(&browser).await?;
+
+    // The page hears of the loss after the crash, and only what it draws after that is to be seen.
+    browser.value("void ['before', 'result'].forEach((id) => document.getElementById(id).addEventListener('contextlost', () => { document.title = 'lost ' + id; }))").await?;
+    browser.crash_gpu().await?;
+    browser.until("document.title.startsWith('lost')", 30).await?;
+    for id in ["before", "result"] {
+        browser.until(&is_drawn(id), 30).await?;
+    }
+    ensure!(result(&browser).await? == before, "the result is not drawn again as it was");
+
+    browser.click("#enlarge").await?;
+    state(&browser, "done", 300).await?;
+    let notice = text(&browser, "notice-text").await?;
+    ensure!(notice.contains("found it again"), "the page says {notice}");
+    ensure!(browser.value("document.getElementById('main').dataset.engine").await? == "webgpu");
+    ensure!(psnr(&result(&browser).await?, &before) > 50.0, "another picture than before");
+
+    browser.crash_gpu().await?;
+    browser.click("#enlarge").await?;
+    state(&browser, "error", 60).await?;
+    let error = text(&browser, "error-text").await?;
+    ensure!(error.contains("gives no other") && error.contains("Choose the processor"), "the page says {error}");
+    browser.until(&is_drawn("before"), 30).await?;
+    browser.close().await
+}
+
+/// The GPU process ends while tiles are computed: the picture starts again by itself.
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn a_gpu_lost_at_work_starts_the_picture_again() -> Result<()> {
+    let visit = Visit::new()?;
+    let png = picture(150, 100);
+    let expected = trainer_run(&visit.weights(&model(visit.folder.path(), 2, "fast")?)?, &png)?;
+    let browser = visit.browser("?engine=webgpu").await?;
+    enlarge(&browser, "holiday.png", &png, 2, "fast").await?;
+    browser.until("document.getElementById('work-detail').textContent.startsWith('1 of')", 60).await?;
+    browser.crash_gpu().await?;
+    state(&browser, "done", 300).await?;
+    let notice = text(&browser, "notice-text").await?;
+    ensure!(notice.contains("started anew"), "the page says {notice}");
+    for id in ["before", "result"] {
+        browser.until(&is_drawn(id), 30).await?;
+    }
+    let difference = psnr(&result(&browser).await?, &expected);
+    ensure!(difference > 50.0, "page and trainer differ by {difference:.1} dB");
+    browser.close().await
+}
+
 #[tokio::test]
 #[ignore = "needs the built page and a browser: cargo xtask test"]
 async fn weights_are_fetched_once() -> Result<()> {
@@ -237,6 +308,52 @@ async fn damaged_weights_are_refused() -> Result<()> {
     state(&browser, "error", 60).await?;
     let text = browser.value("document.getElementById('error-text').textContent").await?;
     ensure!(text.as_str().is_some_and(|text| text.contains("SHA-256")), "{text}");
+    browser.close().await
+}
+
+/// As if the browser ran on a machine with so many threads.
+async fn threads(browser: &Browser, count: usize) -> Result<()> {
+    let set = format!("void Object.defineProperty(navigator, 'hardwareConcurrency', {{ value: {count}, configurable: true }})");
+    browser.value(&set).await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn several_workers_give_the_same_picture() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = visit.browser("?engine=cpu").await?;
+    threads(&browser, 1).await?;
+    enlarge(&browser, "wide.png", &picture(400, 300), 2, "fast").await?;
+    state(&browser, "done", 120).await?;
+    let alone = result(&browser).await?;
+    ensure!(text(&browser, "fact-engine").await? == "CPU (wasm SIMD)");
+
+    threads(&browser, 3).await?;
+    for quality in ["fast", "quality", "fast"] {
+        browser.click(&format!("label:has(#quality-{quality})")).await?;
+        browser.click("#enlarge").await?;
+        state(&browser, "done", 120).await?;
+        ensure!(text(&browser, "fact-engine").await?.contains("3 workers"), "one worker did it all");
+        ensure!((result(&browser).await? == alone) == (quality == "fast"), "another picture than by one worker");
+    }
+    is_clean(&browser).await?;
+    browser.close().await
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn one_worker_does_it_where_more_do_not_start() -> Result<()> {
+    let visit = Visit::new()?;
+    let loader = visit.folder.path().join("worker_loader.js");
+    let broken = format!("if (self.name === 'hand') throw new Error('worn out');\n{}", fs::read_to_string(&loader)?);
+    fs::write(&loader, broken)?;
+    let browser = visit.browser("?engine=cpu").await?;
+    threads(&browser, 2).await?;
+    enlarge(&browser, "wide.png", &picture(400, 150), 2, "fast").await?;
+    state(&browser, "done", 120).await?;
+    ensure!(text(&browser, "fact-engine").await? == "CPU (wasm SIMD)");
+    let log = browser.log().await?;
+    ensure!(log.iter().any(|line| line.contains("worn out")), "the console: {log:#?}");
     browser.close().await
 }
 

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use pollster::block_on;
+use shared::checkpoint::{self, Checkpoint};
 use shared::engine::webgpu::kernels::Geometry;
 use shared::engine::webgpu::{Context, GpuTensor, Plan, Precision};
+use shared::session::{Engine, Session};
 use shared::tensor::Padding;
 use shared::{Error, Tensor};
 use tests::gpu::{context, half_context};
-use tests::{golden, parity};
+use tests::{golden, parity, random};
 
 #[test]
 fn every_operation_matches_candle() {
@@ -64,7 +66,7 @@ fn f16_takes_half_the_memory() {
 #[test]
 fn golden_tensors_are_matched() {
     let Some(context) = context() else { return };
-    block_on(golden::check(|| shared::session::Engine::WebGpu(context.clone()))).unwrap();
+    block_on(golden::check(|| Engine::WebGpu(context.clone()))).unwrap();
 }
 
 /// `[1, 8, 6, 6]` through a chain that must become one kernel an arrow: pack, conv + relu, conv + scale + add.
@@ -173,6 +175,25 @@ fn runs_overlap_and_may_be_dropped() {
     drop(dropped);
     for (input, wanted) in inputs.iter().zip(&wanted) {
         assert_eq!(&block_on(plan.run(input)).unwrap(), wanted);
+    }
+}
+
+/// Before its weights are there, all that a network will run is compiled: a tile of another size compiles nothing more.
+#[test]
+fn a_network_is_compiled_without_its_weights() {
+    let Some(context) = context() else { return };
+    for config in random::configs() {
+        // With no pipelines yet.
+        let context = context.with_geometry(context.geometry());
+        let bytes = random::checkpoint(config, 7).to_bytes(checkpoint::Precision::F16).unwrap();
+        let file = (0..bytes.len()).step_by(100).find_map(|received| Checkpoint::peek(&bytes[..received])).unwrap();
+        assert_eq!(file, config);
+        Session::warm_up(&file, &context).unwrap();
+        let compiled = context.pipelines();
+        assert!(compiled > 0);
+        let session = Session::new(&Checkpoint::from_bytes(&bytes).unwrap(), Engine::WebGpu(context.clone())).unwrap();
+        block_on(session.forward(&parity::values(5, 3 * 20 * 12), 20, 12)).unwrap();
+        assert_eq!(context.pipelines(), compiled, "{config:?}");
     }
 }
 

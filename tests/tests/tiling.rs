@@ -85,6 +85,26 @@ fn alpha_and_depth_survive_tiling() {
     }
 }
 
+/// What several workers do: each takes a tile, and they finish in any order.
+#[test]
+fn tiles_may_be_computed_elsewhere_and_in_any_order() {
+    let picture = random::picture(61, 47, Kind { deep: false, alpha: true }, 5);
+    for config in random::configs() {
+        let session = session(config);
+        let (wanted, tiles) = enlarge(&session, &picture, 1);
+        let mut work = Enlargement::new(&session, &picture, 1).unwrap();
+        let taken: Vec<_> = std::iter::from_fn(|| work.take()).collect();
+        assert_eq!((taken.len(), work.done()), (tiles, 0));
+        for tile in taken.iter().rev() {
+            let rgb = block_on(session.forward(&work.input(tile), tile.window.height, tile.window.width)).unwrap();
+            assert!(work.put(tile, &rgb[1..]).is_err(), "a result of the wrong size");
+            work.put(tile, &rgb).unwrap();
+        }
+        assert_eq!(work.done(), tiles);
+        assert_eq!(work.into_result(), wanted, "{config:?}");
+    }
+}
+
 /// A GPU whose largest buffer holds no tile of the size asked for.
 #[test]
 fn short_memory_makes_tiles_smaller_and_changes_nothing() {

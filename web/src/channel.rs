@@ -6,6 +6,9 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, Worker};
 
+/// What trunk calls the worker's starter.
+pub const WORKER: &str = "./worker_loader.js";
+
 /// One end of a channel that can send.
 pub trait Port {
     /// Posts `message` and hands over what is in `transfer`.

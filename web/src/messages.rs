@@ -34,6 +34,8 @@ pub enum ToWorker {
         model: Model,
         /// On what.
         engine: Choice,
+        /// Workers that may compute at the same time, where it is the CPU.
+        workers: usize,
     },
     /// Stop enlarging, after the tile at hand.
     Stop,
@@ -43,6 +45,13 @@ pub enum ToWorker {
         job: u32,
         /// As what.
         format: FileFormat,
+    },
+    /// Send again what this sheet shows: the browser lost it.
+    Redraw {
+        /// Its number.
+        job: u32,
+        /// Which.
+        sheet: Sheet,
     },
     /// Forget the pictures.
     Forget,
@@ -85,6 +94,8 @@ pub enum FromWorker {
         engine: Engine,
         /// How many tiles there will be.
         tiles: usize,
+        /// Whether it starts again on the GPU, because that was lost and found.
+        again: bool,
     },
     /// A part of the result; its RGBA is in the buffer.
     Tile {
@@ -100,6 +111,21 @@ pub enum FromWorker {
         height: usize,
         /// Tiles done, this one included.
         done: usize,
+    },
+    /// A part of what a sheet shows; its RGBA is in the buffer.
+    Redrawn {
+        /// Of [`ToWorker::Redraw`].
+        job: u32,
+        /// Which.
+        sheet: Sheet,
+        /// Left edge.
+        x: usize,
+        /// Top edge.
+        y: usize,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
     },
     /// The picture is enlarged.
     Done {
@@ -136,12 +162,51 @@ impl FromWorker {
             | Self::Weights { job, .. }
             | Self::Started { job, .. }
             | Self::Tile { job, .. }
+            | Self::Redrawn { job, .. }
             | Self::Done { job, .. }
             | Self::Stopped { job }
             | Self::Encoded { job }
             | Self::Failed { job, .. } => Some(*job),
         }
     }
+}
+
+/// From the worker to one that computes tiles for it; something is in the buffer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ToHand {
+    /// A checkpoint: load its network.
+    Load,
+    /// Planar RGB: send it through the network.
+    Forward {
+        /// In pixels.
+        height: usize,
+        /// In pixels.
+        width: usize,
+    },
+}
+
+/// The answer to a [`ToHand`], and the first word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FromHand {
+    /// The result, if any, is in the buffer.
+    Done,
+    /// It did not work.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// One of the two pictures that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sheet {
+    /// As it was opened.
+    Picture,
+    /// Enlarged, as far as it is.
+    Result,
 }
 
 /// What the person wants it to run on.
@@ -215,17 +280,25 @@ pub enum Engine {
     WebGpu(Gpu),
     /// candle, compiled to wasm with SIMD.
     Cpu {
+        /// Workers that compute at the same time.
+        workers: usize,
         /// Why it is not the GPU, where one was tried.
         gpu_error: Option<String>,
     },
 }
 
 impl Engine {
+    /// The CPU, one worker; `gpu_error` as in [`Engine::Cpu`].
+    pub fn cpu(gpu_error: Option<String>) -> Self {
+        Self::Cpu { workers: 1, gpu_error }
+    }
+
     /// For people.
     pub fn label(&self) -> String {
         match self {
             Self::WebGpu(gpu) => format!("WebGPU ({})", gpu.label()),
-            Self::Cpu { .. } => "CPU (wasm SIMD)".into(),
+            Self::Cpu { workers: ..=1, .. } => "CPU (wasm SIMD)".into(),
+            Self::Cpu { workers, .. } => format!("CPU (wasm SIMD, {workers} workers)"),
         }
     }
 
@@ -277,7 +350,7 @@ mod tests {
     #[test]
     fn messages_survive_the_way() {
         let engine = Engine::WebGpu(Gpu { name: "Card".into(), software: false });
-        let message = FromWorker::Started { job: 7, engine, tiles: 12 };
+        let message = FromWorker::Started { job: 7, engine, tiles: 12, again: true };
         let json = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<FromWorker>(&json).unwrap(), message);
         assert_eq!(message.job(), Some(7));

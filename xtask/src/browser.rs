@@ -190,10 +190,20 @@ impl Browser {
     /// # Errors
     /// The browser's.
     pub async fn log(&self) -> Result<Vec<String>> {
-        let entries = patiently("read the log", self.client.issue_cmd(ReadLog)).await?;
+        let command = Vendor { path: "se/log", body: json!({ "type": "browser" }) };
+        let entries = patiently("read the log", self.client.issue_cmd(command)).await?;
         let line =
             |entry: &Value| format!("{}: {}", entry["level"].as_str().unwrap_or(""), entry["message"].as_str().unwrap_or(""));
         Ok(entries.as_array().map(|all| all.iter().map(line).collect()).unwrap_or_default())
+    }
+
+    /// Ends the process that has the GPU for all pages, as a driver that crashes does. The browser starts another.
+    ///
+    /// # Errors
+    /// The browser's.
+    pub async fn crash_gpu(&self) -> Result<()> {
+        let command = Vendor { path: "goog/cdp/execute", body: json!({ "cmd": "Browser.crashGpuProcess", "params": {} }) };
+        patiently("crash the GPU process", self.client.issue_cmd(command)).await.map(drop)
     }
 
     /// Closes the browser, so that its profile is free.
@@ -205,16 +215,19 @@ impl Browser {
     }
 }
 
-/// chromedriver's own command for the browser's log.
+/// A command that is chromedriver's own.
 #[derive(Debug)]
-struct ReadLog;
+struct Vendor {
+    path: &'static str,
+    body: Value,
+}
 
-impl WebDriverCompatibleCommand for ReadLog {
+impl WebDriverCompatibleCommand for Vendor {
     fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        (http::Method::POST, Some(json!({ "type": "browser" }).to_string()))
+        (http::Method::POST, Some(self.body.to_string()))
     }
 }

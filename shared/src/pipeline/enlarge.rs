@@ -1,5 +1,7 @@
 //! A picture enlarged tile by tile, in memory that does not grow with the picture beyond the two pictures themselves.
 
+use std::ops::Range;
+
 use super::tiles::{Span, spans};
 use crate::imresize::imresize;
 use crate::picture::{Picture, Region};
@@ -18,7 +20,18 @@ pub struct Enlargement<'a> {
     tile: usize,
     rows: Vec<Span>,
     columns: Vec<Span>,
+    /// Tiles that were handed out by [`Enlargement::take`].
+    taken: usize,
     done: usize,
+}
+
+/// A part of the picture that is computed at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tile {
+    /// What the network sees of the picture.
+    pub window: Region,
+    /// The region of the result that this gives.
+    pub keep: Region,
 }
 
 /// The side of the smallest tile that is worth its halo: it keeps as much again.
@@ -51,6 +64,7 @@ impl<'a> Enlargement<'a> {
             tile,
             rows: spans(height, tile, halo),
             columns: spans(width, tile, halo),
+            taken: 0,
             done: 0,
         })
     }
@@ -96,36 +110,63 @@ impl<'a> Enlargement<'a> {
     }
 
     async fn next(&mut self) -> Result<Option<Region>> {
+        let Some(tile) = self.tile(self.done) else { return Ok(None) };
+        let rgb = self.session.forward(&self.input(&tile), tile.window.height, tile.window.width).await?;
+        self.put(&tile, &rgb)?;
+        Ok(Some(tile.keep))
+    }
+
+    /// The next tile that nobody has, for a caller who has several computed at a time, elsewhere, instead of by
+    /// [`Enlargement::step`]: [`Enlargement::input`] goes through the network, [`Enlargement::put`] takes what it gives, in any
+    /// order.
+    pub fn take(&mut self) -> Option<Tile> {
+        let tile = self.tile(self.taken)?;
+        self.taken += 1;
+        Some(tile)
+    }
+
+    fn tile(&self, number: usize) -> Option<Tile> {
         let columns = self.columns.len();
-        let (Some(row), Some(column)) = (self.rows.get(self.done / columns), self.columns.get(self.done % columns)) else {
-            return Ok(None);
-        };
+        let (row, column) = (self.rows.get(number / columns)?, self.columns.get(number % columns)?);
         let scale = self.session.config().scale();
-        let (height, width) = (row.window.len(), column.window.len());
-        let window = Region { x: column.window.start, y: row.window.start, width, height };
-        let keep = Region {
-            x: column.keep.start * scale,
-            y: row.keep.start * scale,
-            width: column.keep.len() * scale,
-            height: row.keep.len() * scale,
+        let region = |x: &Range<usize>, y: &Range<usize>, scale| Region {
+            x: x.start * scale,
+            y: y.start * scale,
+            width: x.len() * scale,
+            height: y.len() * scale,
         };
+        Some(Tile { window: region(&column.window, &row.window, 1), keep: region(&column.keep, &row.keep, scale) })
+    }
+
+    /// What the network sees of a tile: planar RGB of its window.
+    pub fn input(&self, tile: &Tile) -> Vec<f32> {
+        self.picture.planes(tile.window, 0, 3)
+    }
+
+    /// Puts what the network made of a tile's window where it belongs.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `rgb` has not the size of the enlarged window.
+    pub fn put(&mut self, tile: &Tile, rgb: &[f32]) -> Result<()> {
+        let scale = self.session.config().scale();
+        let Tile { window, keep } = *tile;
+        let (w, h) = (window.width * scale, window.height * scale);
+        if rgb.len() != 3 * w * h {
+            return Err(Error::shape("put", format!("{} values are not 3 x {h} x {w}", rgb.len())));
+        }
         // Where in the enlarged window the kept part lies.
-        let left = (column.keep.start - column.window.start) * scale;
-        let top = (row.keep.start - row.window.start) * scale;
+        let (left, top) = (keep.x - window.x * scale, keep.y - window.y * scale);
         let cut = |planes: &[f32]| -> Vec<f32> {
-            let (w, h) = (width * scale, height * scale);
             let rows = (0..planes.len() / (w * h)).flat_map(|p| (0..keep.height).map(move |y| (p * h + top + y) * w + left));
             rows.flat_map(|start| &planes[start..start + keep.width]).copied().collect()
         };
-
-        let rgb = self.session.forward(&self.picture.planes(window, 0, 3), height, width).await?;
-        self.result.write_planes(keep, 0, 3, &cut(&rgb));
+        self.result.write_planes(keep, 0, 3, &cut(rgb));
         if self.picture.has_alpha() {
-            let alpha = imresize(&self.picture.planes(window, 3, 1), [height, width], [height * scale, width * scale]);
+            let alpha = imresize(&self.picture.planes(window, 3, 1), [window.height, window.width], [h, w]);
             self.result.write_planes(keep, 3, 1, &cut(&alpha));
         }
         self.done += 1;
-        Ok(Some(keep))
+        Ok(())
     }
 
     /// The result so far; black where no tile is done.

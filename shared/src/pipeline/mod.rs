@@ -7,4 +7,4 @@ pub mod tiles;
 #[cfg(feature = "text")]
 pub mod translate;
 
-pub use enlarge::Enlargement;
+pub use enlarge::{Enlargement, Tile};

@@ -66,6 +66,14 @@ pub fn context(canvas: &HtmlCanvasElement) -> Result<CanvasRenderingContext2d, J
     Ok(context.unchecked_into())
 }
 
+/// Whether the browser has taken away what was drawn, as it does when its GPU process ends. `contextrestored` says when the canvas
+/// can be drawn on again. A size that the browser cannot hold has the same effect, but is never restored.
+pub fn is_lost(context: &CanvasRenderingContext2d) -> bool {
+    // web-sys lacks it, and so do older browsers.
+    let ask = property(context, "isContextLost").and_then(|ask| ask.dyn_into::<js_sys::Function>().ok());
+    ask.and_then(|ask| ask.call0(context).ok()).is_some_and(|lost| lost.is_truthy())
+}
+
 /// Replaces what is in `parent` by nothing.
 pub fn clear(parent: &Element) {
     parent.set_text_content(None);

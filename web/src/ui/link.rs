@@ -8,11 +8,8 @@ use wasm_bindgen::JsValue;
 use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use super::dom::{on, warn};
-use crate::channel;
+use crate::channel::{self, WORKER};
 use crate::messages::{FromWorker, ToWorker};
-
-/// What trunk calls the worker's starter.
-const WORKER: &str = "./worker_loader.js";
 
 /// A worker that can be started again.
 pub struct Link {

@@ -23,7 +23,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlElement, KeyboardEvent, MouseEvent};
 
-use crate::messages::{FromWorker, Gpu, ToWorker};
+use crate::messages::{FromWorker, Gpu, Sheet, ToWorker};
 use dom::{by_id, document, on, warn};
 use link::{Event, Link};
 use options::Options;
@@ -143,9 +143,14 @@ impl App {
             }
             (FromWorker::Opened { width, height, alpha, .. }, Some(pixels)) => self.opened(width, height, alpha, &pixels),
             (FromWorker::Weights { received, total, .. }, _) => self.show_weights(received, total),
-            (FromWorker::Started { engine, tiles, .. }, _) => self.started(engine, tiles),
+            (FromWorker::Started { engine, tiles, again, .. }, _) => self.started(engine, tiles, again),
             (FromWorker::Tile { x, y, width, height, done, .. }, Some(pixels)) => {
-                self.tile(done, || self.viewer.draw(x, y, width, height, &pixels));
+                self.tile(done, || self.viewer.draw(Sheet::Result, [x, y], [width, height], &pixels));
+            }
+            (FromWorker::Redrawn { sheet, x, y, width, height, .. }, Some(pixels)) => {
+                if let Err(error) = self.viewer.draw(sheet, [x, y], [width, height], &pixels) {
+                    warn("redraw", &error);
+                }
             }
             (FromWorker::Done { seconds, .. }, _) => self.finished(seconds),
             (FromWorker::Stopped { .. }, _) => self.stopped(),
@@ -236,6 +241,8 @@ impl App {
     }
 
     fn listen(self: &Rc<Self>) -> Result<(), JsValue> {
+        let app = self.clone();
+        self.viewer.on_restored(move |sheet| app.tell_worker(ToWorker::Redraw { job: app.job.get(), sheet }, None));
         let app = self.clone();
         on(by_id::<HtmlElement>("another")?, "click", move |_: MouseEvent| {
             app.next_job();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use web_sys::{HtmlElement, HtmlProgressElement, MouseEvent};
 
-use super::dom::{by_id, now, on, warn, window};
+use super::dom::{by_id, now, on, property, warn, window};
 use super::{App, Phase, set_text};
 use crate::messages::{Engine, ToWorker};
 use crate::{estimate, limits, text};
@@ -40,7 +40,7 @@ impl App {
             return self.error(&format!("{} Choose a smaller scale or a smaller picture.", crate::channel::thrown(&error)));
         }
         let job = self.next_job();
-        let message = ToWorker::Enlarge { job, model: model.clone(), engine: self.options.engine() };
+        let message = ToWorker::Enlarge { job, model: model.clone(), engine: self.options.engine(), workers: workers() };
         *self.run.borrow_mut() = Some(Run { model, engine: None, tiles: 0, began: now(), quarters: Cell::default() });
         self.tell_worker(message, None);
         self.enter(Phase::Running);
@@ -78,12 +78,19 @@ impl App {
     }
 
     /// The tiles will follow.
-    pub fn started(&self, engine: Engine, tiles: usize) {
+    pub fn started(&self, engine: Engine, tiles: usize, again: bool) {
         if let Err(error) = self.main.set_attribute("data-engine", engine.name()) {
             warn("engine", &error);
         }
-        if let Engine::Cpu { gpu_error: Some(error) } = &engine {
-            self.notice(&format!("The graphics card failed, so the processor goes on. ({error})"));
+        if let Engine::Cpu { gpu_error: Some(error), .. } = &engine {
+            let sentence = format!("The graphics card failed, so the processor goes on. ({error})");
+            self.notice(&sentence);
+            self.announce(&sentence);
+        }
+        if again {
+            let sentence = "The browser lost the graphics card and found it again, so the picture was started anew.";
+            self.notice(sentence);
+            self.announce(sentence);
         }
         // Tiles from an attempt on the GPU may already be there; those of the CPU cover them.
         if let Some(run) = self.run.borrow_mut().as_mut() {
@@ -116,7 +123,7 @@ impl App {
         let facts = {
             let (run, picture) = (self.run.borrow(), self.picture.borrow());
             let (Some(run), Some(picture)) = (run.as_ref(), picture.as_ref()) else { return };
-            let engine = run.engine.clone().unwrap_or(Engine::Cpu { gpu_error: None });
+            let engine = run.engine.clone().unwrap_or_else(|| Engine::cpu(None));
             let scale = run.model.scale;
             let from = text::size(picture.width, picture.height);
             let to = text::size(picture.width * scale, picture.height * scale);
@@ -149,6 +156,15 @@ impl App {
         self.viewer.clear_result();
         self.error(&format!("The picture was not enlarged. {}", text::sentence(message)));
     }
+}
+
+/// Workers that share a picture on the CPU. Each has a wasm memory and a network of its own, about 100 MB.
+fn workers() -> usize {
+    let Ok(navigator) = window().map(|w| w.navigator()) else { return 1 };
+    // Gigabytes, rounded; only some browsers say it.
+    let memory = property(&navigator, "deviceMemory").and_then(|memory| memory.as_f64());
+    let most = if memory.is_some_and(|memory| memory <= 2.0) { 2.0 } else { 4.0 };
+    navigator.hardware_concurrency().clamp(1.0, most) as usize
 }
 
 fn rate_key(gpu: bool) -> &'static str {

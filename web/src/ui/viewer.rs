@@ -11,7 +11,8 @@ use web_sys::{
     ResizeObserver, WheelEvent,
 };
 
-use super::dom::{by_id, context, on, warn, window};
+use super::dom::{by_id, context, is_lost, on, warn, window};
+use crate::messages::Sheet;
 use crate::view::View;
 
 /// A step of the zoom buttons and keys.
@@ -79,7 +80,7 @@ impl Viewer {
     pub fn open(&self, width: usize, height: usize, alpha: bool, pixels: &ArrayBuffer, scale: usize) -> Result<(), JsValue> {
         self.clear_result();
         size(&self.before, width, height)?;
-        put(&self.before, pixels, 0, 0, width, height)?;
+        self.draw(Sheet::Picture, [0, 0], [width, height], pixels)?;
         self.stage.class_list().toggle_with_force("alpha", alpha)?;
         self.set_scale(scale);
         Ok(())
@@ -101,12 +102,24 @@ impl Viewer {
         size(&self.result, width, height)
     }
 
-    /// Draws a part of the result.
+    /// Draws a part of a sheet.
     ///
     /// # Errors
     /// What the browser throws.
-    pub fn draw(&self, x: usize, y: usize, width: usize, height: usize, pixels: &ArrayBuffer) -> Result<(), JsValue> {
-        put(&self.result, pixels, x, y, width, height)
+    pub fn draw(&self, sheet: Sheet, at: [usize; 2], size: [usize; 2], pixels: &ArrayBuffer) -> Result<(), JsValue> {
+        let canvas = match sheet {
+            Sheet::Picture => &self.before,
+            Sheet::Result => &self.result,
+        };
+        put(canvas, pixels, at, size)
+    }
+
+    /// Calls `redraw` for a sheet that the browser lost and gives back, blank.
+    pub fn on_restored(&self, redraw: impl Fn(Sheet) + Clone + 'static) {
+        for (canvas, sheet) in [(&self.before, Sheet::Picture), (&self.result, Sheet::Result)] {
+            let redraw = redraw.clone();
+            on(canvas, "contextrestored", move |_: web_sys::Event| redraw(sheet));
+        }
     }
 
     /// Takes the result away.
@@ -342,13 +355,18 @@ fn set(style: &web_sys::CssStyleDeclaration, name: &str, value: &str) {
     }
 }
 
-/// Sizes a canvas and finds out whether the browser really has it: one that is too large takes no pixel, without an error.
+/// Sizes a canvas and finds out whether the browser really has it: one that is too large takes no pixel, without an error. So does
+/// one that was lost, whatever its size; that will be drawn when it is restored.
 fn size(canvas: &HtmlCanvasElement, width: usize, height: usize) -> Result<(), JsValue> {
     let too_large =
         || JsValue::from_str(&format!("{} pixels are more than this browser can hold.", crate::text::size(width, height)));
+    let context = context(canvas)?;
+    let lost = is_lost(&context);
     canvas.set_width(u32::try_from(width).map_err(|_| too_large())?);
     canvas.set_height(u32::try_from(height).map_err(|_| too_large())?);
-    let context = context(canvas)?;
+    if lost {
+        return Ok(());
+    }
     let (x, y) = (width as f64 - 1.0, height as f64 - 1.0);
     context.fill_rect(x, y, 1.0, 1.0);
     // Read through a canvas of one pixel: browsers take a canvas that is read from off the graphics card.
@@ -361,7 +379,7 @@ fn size(canvas: &HtmlCanvasElement, width: usize, height: usize) -> Result<(), J
     if held { Ok(()) } else { Err(too_large()) }
 }
 
-fn put(canvas: &HtmlCanvasElement, pixels: &ArrayBuffer, x: usize, y: usize, width: usize, height: usize) -> Result<(), JsValue> {
+fn put(canvas: &HtmlCanvasElement, pixels: &ArrayBuffer, [x, y]: [usize; 2], [width, height]: [usize; 2]) -> Result<(), JsValue> {
     let pixels = Uint8ClampedArray::new(pixels);
     let data = ImageData::new_with_js_u8_clamped_array_and_sh(&pixels, width as u32, height as u32)?;
     context(canvas)?.put_image_data(&data, x as f64, y as f64)

@@ -2,24 +2,28 @@
 
 mod engines;
 mod enlarge;
+mod hand;
 mod weights;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::ArrayBuffer;
-use shared::picture::{Format, Picture};
+use shared::picture::{Format, Picture, Region};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 use crate::channel;
-use crate::messages::{FileFormat, FromWorker, ToWorker};
+use crate::messages::{FileFormat, FromWorker, Sheet, ToWorker};
 use engines::Engines;
 
 /// JPEG quality: at 92 the artefacts of JPEG stay below what the enlargement added.
 const JPEG_QUALITY: u8 = 92;
+
+/// Rows of a picture that are sent at a time: all of a large one would be 400 MB once more.
+const BAND: usize = 512;
 
 /// What the worker keeps between messages.
 pub struct State {
@@ -29,6 +33,8 @@ pub struct State {
     result: RefCell<Option<Picture>>,
     /// The enlargement that is wanted; 0 for none. What runs under another number stops at its next tile.
     wanted: Cell<u32>,
+    /// Whether the page has lost what is being enlarged and needs it again.
+    redraw: Cell<bool>,
 }
 
 impl State {
@@ -43,14 +49,15 @@ impl State {
         match message {
             ToWorker::Open { job } => self.open(job, Picture::decode(&bytes(buffer))),
             ToWorker::OpenPixels { job, width, height } => self.open(job, Picture::from_rgba8(width, height, bytes(buffer))),
-            ToWorker::Enlarge { job, model, engine } => {
+            ToWorker::Enlarge { job, model, engine, workers } => {
                 self.wanted.set(job);
-                if let Err(message) = enlarge::run(&self, job, &model, engine).await {
+                if let Err(message) = enlarge::run(&self, job, &model, engine, workers).await {
                     self.send(&FromWorker::Failed { job, message }, None);
                 }
             }
             ToWorker::Stop => self.wanted.set(0),
             ToWorker::Encode { job, format } => self.encode(job, format),
+            ToWorker::Redraw { job, sheet } => self.redraw(job, sheet),
             ToWorker::Forget => {
                 self.wanted.set(0);
                 self.picture.take();
@@ -73,6 +80,25 @@ impl State {
         }
     }
 
+    fn redraw(&self, job: u32, sheet: Sheet) {
+        let (picture, result) = (self.picture.borrow(), self.result.borrow());
+        match (sheet, &*picture, &*result) {
+            (Sheet::Picture, Some(picture), _) => self.show(job, sheet, picture, bands(picture)),
+            (Sheet::Result, _, Some(result)) => self.show(job, sheet, result, bands(result)),
+            // It is still being enlarged, if at all.
+            (Sheet::Result, _, None) => self.redraw.set(true),
+            (Sheet::Picture, None, _) => {}
+        }
+    }
+
+    /// Sends regions of a picture that the page has lost.
+    fn show(&self, job: u32, sheet: Sheet, picture: &Picture, regions: impl IntoIterator<Item = Region>) {
+        for Region { x, y, width, height } in regions {
+            let pixels = channel::buffer(&picture.region_rgba8(x, y, width, height));
+            self.send(&FromWorker::Redrawn { job, sheet, x, y, width, height }, Some(pixels));
+        }
+    }
+
     fn encode(&self, job: u32, format: FileFormat) {
         let format = match format {
             FileFormat::Png => Format::Png,
@@ -90,14 +116,22 @@ impl State {
     }
 }
 
+fn bands(picture: &Picture) -> impl Iterator<Item = Region> {
+    let (width, height) = (picture.width(), picture.height());
+    (0..height).step_by(BAND).map(move |y| Region { x: 0, y, width, height: BAND.min(height - y) })
+}
+
 fn bytes(buffer: Option<ArrayBuffer>) -> Vec<u8> {
     buffer.map(|buffer| channel::bytes(&buffer)).unwrap_or_default()
 }
 
-/// Looks for a GPU, then listens.
+/// Looks for a GPU, then listens; a hand only listens.
 pub fn start() {
     console_error_panic_hook::set_once();
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    if hand::is_one(&scope) {
+        return hand::serve(scope);
+    }
     spawn_local(async move {
         let engines = Engines::find().await;
         let gpu = engines.gpu();
@@ -107,6 +141,7 @@ pub fn start() {
             picture: RefCell::default(),
             result: RefCell::default(),
             wanted: Cell::default(),
+            redraw: Cell::default(),
         });
         let listener = state.clone();
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| match channel::receive(&event) {
@@ -121,8 +156,12 @@ pub fn start() {
 
 /// Lets the worker's other messages through; awaiting a promise that is settled does not.
 async fn breathe(scope: &DedicatedWorkerGlobalScope) -> Result<(), JsValue> {
+    pause(scope, 0).await
+}
+
+async fn pause(scope: &DedicatedWorkerGlobalScope, milliseconds: i32) -> Result<(), JsValue> {
     let timer = js_sys::Promise::new(&mut |resolve, reject| {
-        if let Err(error) = scope.set_timeout_with_callback(&resolve) {
+        if let Err(error) = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds) {
             // A promise that is already settled ignores this.
             let _ = reject.call1(&JsValue::NULL, &error);
         }

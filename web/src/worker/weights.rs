@@ -21,18 +21,18 @@ const CACHE: &str = "atelier-weights";
 /// Nobody's weights are larger; a server that sends more is cut off.
 const MOST: u64 = 1 << 30;
 
-/// The bytes of a model's weights; `tell` hears how much of them is here: received and total.
+/// The bytes of a model's weights; `tell` hears what of them is here, unchecked.
 ///
 /// # Errors
 /// A sentence, when they cannot be fetched or are not the ones that the list of models promises.
-pub async fn get(scope: &DedicatedWorkerGlobalScope, model: &Model, tell: &dyn Fn(u64, u64)) -> Result<Vec<u8>, String> {
+pub async fn get(scope: &DedicatedWorkerGlobalScope, model: &Model, tell: &dyn Fn(&[u8])) -> Result<Vec<u8>, String> {
     let address = format!("models/{}?sha256={}", model.file, model.sha256);
     let cache = open(scope).await;
     if let Some(cache) = &cache
         && let Some(bytes) = stored(cache, &address).await
     {
         if is(model, &bytes) {
-            tell(model.bytes, model.bytes);
+            tell(&bytes);
             return Ok(bytes);
         }
         forget(cache, &address).await;
@@ -87,7 +87,7 @@ async fn fetch(
     scope: &DedicatedWorkerGlobalScope,
     address: &str,
     model: &Model,
-    tell: &dyn Fn(u64, u64),
+    tell: &dyn Fn(&[u8]),
 ) -> Result<Vec<u8>, String> {
     let unreachable = |e: JsValue| format!("the file {} cannot be fetched: {}", model.file, thrown(&e));
     // Asked anew: the browser's own store may hold older weights of the same name.
@@ -110,7 +110,7 @@ async fn fetch(
         if bytes.len() as u64 > model.bytes {
             return Err(format!("the file {} is larger than models.json promises, so it was not used", model.file));
         }
-        tell(bytes.len() as u64, model.bytes);
+        tell(&bytes);
     }
 }
 

@@ -181,6 +181,11 @@ impl Context {
         self.device.destroy();
     }
 
+    /// How many pipelines were compiled.
+    pub fn pipelines(&self) -> usize {
+        lock(&self.pipelines).len()
+    }
+
     /// The pipeline of `source`, whose bindings are a uniform, a written buffer and `reads` read buffers, in this order.
     pub(super) fn pipeline(&self, label: &str, source: String, reads: usize) -> wgpu::ComputePipeline {
         let mut pipelines = lock(&self.pipelines);
@@ -250,9 +255,14 @@ impl Context {
         )))
     }
 
+    /// Why the device is gone, if it is. It stays gone; [`Context::new`] may find another.
+    pub fn lost(&self) -> Option<String> {
+        lock(&self.faults).lost.clone()
+    }
+
     /// An error when the device is gone.
     pub(super) fn alive(&self) -> Result<()> {
-        lock(&self.faults).lost.clone().map_or(Ok(()), |why| Err(Error::Gpu(why)))
+        self.lost().map_or(Ok(()), |why| Err(Error::Gpu(why)))
     }
 
     /// What is known about a failure that showed up as `symptom`: the lost device or the first uncaught error is its cause.

@@ -26,4 +26,4 @@ mod tensor;
 pub use context::{AdapterInfo, Context};
 pub use memory::Precision;
 pub use plan::Plan;
-pub use tensor::{Constants, GpuTensor};
+pub use tensor::{Blanks, Constants, GpuTensor};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::kernels::{self, Shape};
-use super::lower::{Value, lower};
+use super::lower::{Step, Value, lower};
 use super::memory::place;
 use super::{Context, GpuTensor};
 use crate::{Error, Result, Tensor};
@@ -94,7 +94,7 @@ impl Plan {
                 });
             }
             let label = kernels::name(step);
-            let pipeline = context.pipeline(label, kernels::source(step, geometry, precision)?, reads.len());
+            let pipeline = pipeline(context, step)?;
             let mut entries = vec![
                 wgpu::BindGroupEntry { binding: 0, resource: shapes.binding(number) },
                 wgpu::BindGroupEntry { binding: 1, resource: results[i].as_entire_binding() },
@@ -123,6 +123,19 @@ impl Plan {
         let memory = placement.sizes.iter().sum::<u64>() + (inputs + outputs) as u64 * float;
         let context = context.clone();
         Ok(Self { context, input: given, inputs, output, outputs, dispatches, memory, idle: RefCell::default() })
+    }
+
+    /// Has the device compile what a plan for `output` would run. The context keeps it, so that a later plan, of any size and with
+    /// any parameters, finds it compiled; in a browser this does not wait.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn compile(context: &Context, input: &GpuTensor, output: &GpuTensor) -> Result<()> {
+        context.alive()?;
+        lower(input, output)?.iter().try_for_each(|step| pipeline(context, step).map(drop))?;
+        // Chromium keeps calls back until something is submitted.
+        context.queue.submit([]);
+        Ok(())
     }
 
     /// Kernels that a run dispatches.
@@ -219,6 +232,12 @@ impl Plan {
             queue.submit([encoder.finish()]);
         }
     }
+}
+
+fn pipeline(context: &Context, step: &Step) -> Result<wgpu::ComputePipeline> {
+    let source = kernels::source(step, context.geometry(), context.precision())?;
+    // The dispatches of a step differ in what they read, not in how much.
+    Ok(context.pipeline(kernels::name(step), source, kernels::reads(step, 0).count()))
 }
 
 /// The sizes that every dispatch reads, in one uniform buffer.

@@ -103,8 +103,12 @@ impl GpuTensor {
         if values.len() != dims.iter().product::<usize>() {
             return Err(Error::shape("constant", format!("{} values do not fill {dims:?}", values.len())));
         }
+        Ok(Self::parameter(context, values, dims))
+    }
+
+    fn parameter(context: &Arc<Context>, values: Vec<f32>, dims: &[usize]) -> Self {
         let constant = Constant { context: context.clone(), values, buffers: RefCell::default() };
-        Ok(Self::record(dims, Op::Constant(constant)))
+        Self::record(dims, Op::Constant(constant))
     }
 
     /// The buffer of a constant.
@@ -112,6 +116,9 @@ impl GpuTensor {
         let Op::Constant(constant) = &self.0.op else { return Err(Error::Gpu("internal: not a constant".into())) };
         if !constant.context.same_device(context) {
             return Err(Error::Gpu("a parameter belongs to another device than the plan".into()));
+        }
+        if constant.values.is_empty() {
+            return Err(Error::Gpu("a parameter without values cannot be run".into()));
         }
         let mut buffers = constant.buffers.borrow_mut();
         let key = (packing, context.precision());
@@ -292,5 +299,17 @@ pub struct Constants<'a> {
 impl Source<GpuTensor> for Constants<'_> {
     fn get(&self, name: &str, dims: &[usize], _: crate::Init) -> Result<GpuTensor> {
         GpuTensor::constant(self.context, self.checkpoint.tensor(name, dims)?, dims)
+    }
+}
+
+/// Parameters that have dimensions and no values: a model of them can be compiled, not run.
+pub struct Blanks<'a>(
+    /// Where they would go.
+    pub &'a Arc<Context>,
+);
+
+impl Source<GpuTensor> for Blanks<'_> {
+    fn get(&self, _: &str, dims: &[usize], _: crate::Init) -> Result<GpuTensor> {
+        Ok(GpuTensor::parameter(self.0, Vec::new(), dims))
     }
 }
