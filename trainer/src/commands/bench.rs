@@ -1,3 +1,4 @@
+use std::ops::Not;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -92,8 +93,10 @@ struct Named {
 impl Bench {
     #[allow(clippy::print_stdout)] // The result.
     pub fn run(self) -> Result<()> {
-        if let Some(threads) = self.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
+        if let Some(threads) = self.threads.map(|threads| threads.to_string())
+            && std::env::var(THREADS).is_ok_and(|set| set == threads).not()
+        {
+            return again(&threads);
         }
         if self.scale {
             let points = self.measure_scale()?;
@@ -227,13 +230,21 @@ impl Bench {
         let mut child = Command::new(std::env::current_exe()?);
         child.args(["bench", "--scale", "--json"]).args(&network.arguments).args(self.place.arguments());
         child.args(["--size", &side.to_string(), "--tile", &self.tile.to_string()]);
-        if let Some(threads) = self.threads {
-            child.args(["--threads", &threads.to_string()]);
-        }
         let output = child.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start this program again")?;
         ensure!(output.status.success(), "{} on {side} x {side}: {}", network.name, output.status);
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// The number of threads of rayon and of candle, which has threads of its own. Both read it once, at their start.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// This command once more, with `threads` threads.
+fn again(threads: &str) -> Result<()> {
+    let mut child = Command::new(std::env::current_exe()?);
+    let status =
+        child.args(std::env::args_os().skip(1)).env(THREADS, threads).status().context("cannot start this program again")?;
+    std::process::exit(status.code().unwrap_or(1))
 }
 
 fn software(engine: &Engine) -> bool {

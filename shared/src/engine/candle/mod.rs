@@ -9,6 +9,7 @@ mod conv;
 mod direct;
 mod lanes;
 mod norm;
+mod planes;
 
 use candle_core::{CpuStorage, D, DType, Device, Layout, Tensor};
 
