@@ -107,14 +107,17 @@ impl Checkpoint {
         Ok(Self { metadata, tensors })
     }
 
-    /// The network that a file describes, from as much of it as has arrived; `None` where that is too little or no checkpoint.
+    /// The network from picture to picture that a file describes, from as much of it as has arrived; `None` where that is too little or no checkpoint.
     /// Nothing is checked, so this only serves to prepare for the file.
     pub fn peek(bytes: &[u8]) -> Option<ImageConfig> {
         let (size, rest) = bytes.split_first_chunk()?;
         let header = rest.get(..usize::try_from(u64::from_le_bytes(*size)).ok()?)?;
         let header: serde_json::Value = serde_json::from_slice(header).ok()?;
         let metadata: Metadata = serde_json::from_str(header.get("__metadata__")?.get(METADATA)?.as_str()?).ok()?;
-        Some(metadata.config)
+        match metadata.config {
+            Config::Image(config) => Some(config),
+            Config::Translation(_) => None,
+        }
     }
 
     /// Reads a file.

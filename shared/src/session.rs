@@ -14,6 +14,7 @@ use {
 };
 
 /// What to run on.
+#[derive(Clone)]
 pub enum Engine {
     /// candle: the CPU, or a CUDA device where the program was built for it.
     Candle(Device),

@@ -19,22 +19,10 @@ use tests::parity::{self, Compute, Engine, Report, Tolerance};
 
 /// Python's command line with the packages, or why there is none.
 fn python() -> Result<Command, String> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
-    let requirements = tests.join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).unwrap();
-    let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("onnx-packages");
-    let marker = packages.join("installed.txt");
-    if !fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
-        let output = pip.arg(&packages).arg("-r").arg(&requirements).output().map_err(|e| format!("python3: {e}"))?;
-        if !output.status.success() {
-            return Err(format!("pip: {}", String::from_utf8_lossy(&output.stderr)));
-        }
-        fs::write(&marker, wanted).unwrap();
-    }
+    let root = xtask::root().map_err(|e| e.to_string())?;
+    let packages = xtask::python::packages(&root, Path::new(env!("CARGO_TARGET_TMPDIR"))).map_err(|e| format!("{e:#}"))?;
     let mut command = Command::new("python3");
-    command.arg(tests.join("run_onnx.py")).env("PYTHONPATH", packages);
+    command.arg(root.join("tests/python/run_onnx.py")).env("PYTHONPATH", packages);
     Ok(command)
 }
 

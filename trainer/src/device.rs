@@ -1,5 +1,6 @@
 //! Where candle computes.
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -25,6 +26,16 @@ impl FromStr for Choice {
             ("cpu", "0") => Ok(Self::Cpu),
             ("cuda", number) => number.parse().map(Self::Cuda).map_err(|_| format!("`{number}` is no number of a device")),
             _ => Err(format!("`{text}` is none of auto, cpu, cuda, cuda:N")),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Trains, evaluates, runs and publishes the models. The binary `trainer` is a thin shell around [`commands`].
 
+pub mod bench;
 pub mod commands;
 pub mod data;
 pub mod device;

@@ -386,3 +386,40 @@ fn random_weights_follow_the_seed_and_leave_nothing_constant() {
     let said = fail(&folder, &["init", config, "--output", "nowhere/d.safetensors"]);
     assert!(said.contains("nowhere"), "{said}");
 }
+
+#[test]
+fn bench_measures_and_refuses_what_cannot_run() {
+    let folder = folder("bench");
+    let config = r#"{"model":"plain","scale":2,"channels":4,"blocks":1}"#;
+    let small = ["bench", "--only", "layers,networks", "--config", config, "--size", "16", "--warm", "0", "--runs", "2"];
+    let table = String::from_utf8(succeed(&folder, &[small.as_slice(), &["--threads", "1"]].concat()).stdout).unwrap();
+    for part in ["1 thread\n", "GFLOP/s", "conv 3x3, 64 to 64 ", "1x64x16x16", "plain "] {
+        assert!(table.contains(part), "`{part}` is not in {table}");
+    }
+    let json = succeed(&folder, &[small.as_slice(), &["--json"]].concat()).stdout;
+    let report: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let network = report["rows"].as_array().unwrap().last().unwrap();
+    assert_eq!(network["operations"], 2.0 * 9.0 * f64::from(3 * 4 + 4 * 4 + 4 * 12) * 256.0);
+    assert!(network["median_ms"].as_f64().unwrap() >= network["least_ms"].as_f64().unwrap());
+
+    let scale = ["bench", "--scale", "--config", config, "--size", "24,48", "--tile", "16", "--out", "charts"];
+    let table = String::from_utf8(succeed(&folder, &scale).stdout).unwrap();
+    assert!(table.contains("| 48x48") && table.contains(" of 16"), "{table}");
+    let files = ["scale.md", "scale.json", "scale.svg", "scale.png"];
+    assert!(files.iter().all(|file| fs::metadata(folder.join("charts").join(file)).unwrap().len() > 50));
+
+    let style = r#"{"model":"transform-net","channels":4,"blocks":1}"#;
+    let cases: [(&[&str], &str); 7] = [
+        (&["bench", "--config", style, "--size", "18"], "18 x 18 pixels are not multiples of 4"),
+        (&["bench", "--scale", "--config", style, "--size", "16,32"], "sees the whole picture"),
+        (&["bench", "--config", config, "--size", "0"], "0 is not in 1..=16384"),
+        (&["bench", "--config", "{}"], "{} is no network's configuration"),
+        (&["bench", "--weights", "none.safetensors"], "none.safetensors"),
+        (&["bench", "--only", "networks"], "web/models has no networks"),
+        (&["bench", "--scale", "--tile", "8"], "must be 16 to 4096"),
+    ];
+    for (args, expected) in cases {
+        let said = fail(&folder, args);
+        assert!(said.contains(expected), "trainer {args:?}: `{expected}` is not in {said}");
+    }
+}

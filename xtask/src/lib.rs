@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 #[cfg(feature = "bench")]
 pub mod browser;
 pub mod command;
+pub mod python;
 pub mod seal;
 pub mod serve;
 pub mod tools;

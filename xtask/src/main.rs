@@ -51,7 +51,7 @@ enum Task {
         #[arg(long, default_value_t = 90)]
         capability: u32,
     },
-    /// Measure Atelier beside onnxruntime-web and TensorFlow.js in a browser; `bench --help` says how.
+    /// Measure Atelier beside onnxruntime-web and TensorFlow.js in a browser, or beside onnxruntime; `bench --help` says how.
     #[command(disable_help_flag = true)]
     Bench {
         /// Its options.

@@ -39,21 +39,25 @@ pub struct Init {
 impl Init {
     pub fn run(self) -> Result<()> {
         writable(&self.output)?;
-        let config: ImageConfig =
-            serde_json::from_str(&self.config).with_context(|| format!("{} is no network's configuration", self.config))?;
-        let variables = Variables::new(&Device::Cpu, self.seed);
-        ImageNetwork::new(&config, &Scope::root(&variables))?;
-        let mut tensors = to_dense(variables.all().iter().map(|(name, var)| (name, var.as_tensor())))?;
-        for (name, Dense { dims, values }) in &mut tensors {
-            if dims.len() == 1 {
-                let noise = normals(&mut seed::rng(self.seed, &format!("{name} noise"), 0), values.len(), NOISE);
-                values.iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
-            }
-        }
-        let provenance = BTreeMap::from([("weights".to_owned(), format!("random, from the seed {}", self.seed))]);
-        let checkpoint = Checkpoint { metadata: Metadata { provenance, ..Metadata::new(config) }, tensors };
+        let checkpoint = random(&self.config, self.seed)?;
         write_atomically(&self.output, &checkpoint.to_bytes(Precision::F16)?)?;
         info!("{}: random weights from the seed {}", self.output.display(), self.seed);
         Ok(())
     }
+}
+
+/// The network of `config`, which is JSON, with random weights.
+pub fn random(config: &str, seed: u64) -> Result<Checkpoint> {
+    let config: ImageConfig = serde_json::from_str(config).with_context(|| format!("{config} is no network's configuration"))?;
+    let variables = Variables::new(&Device::Cpu, seed);
+    ImageNetwork::new(&config, &Scope::root(&variables))?;
+    let mut tensors = to_dense(variables.all().iter().map(|(name, var)| (name, var.as_tensor())))?;
+    for (name, Dense { dims, values }) in &mut tensors {
+        if dims.len() == 1 {
+            let noise = normals(&mut seed::rng(seed, &format!("{name} noise"), 0), values.len(), NOISE);
+            values.iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
+        }
+    }
+    let provenance = BTreeMap::from([("weights".to_owned(), format!("random, from the seed {seed}"))]);
+    Ok(Checkpoint { metadata: Metadata { provenance, ..Metadata::new(config) }, tensors })
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod data;
 mod eval;
 mod export;
@@ -51,6 +52,8 @@ enum Command {
         #[command(subcommand)]
         task: run::Task,
     },
+    /// Measure how fast networks, layers and this machine are.
+    Bench(bench::Bench),
     /// Write a network with random weights, to measure with.
     Init(init::Init),
     /// Write a model for other programs.
@@ -75,6 +78,7 @@ impl Cli {
             Command::Data(args) => args.run(),
             Command::Eval { task } => task.run(),
             Command::Run { task } => task.run(),
+            Command::Bench(args) => args.run(),
             Command::Init(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Publish { task: publish::Task::Superres(args) } => args.run(),
@@ -96,6 +100,13 @@ struct Network {
     /// The weights, a safetensors file written by `train` or `publish`.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What computes.
+#[derive(Debug, Clone, clap::Args)]
+struct Place {
     /// What computes.
     #[arg(long, value_enum, default_value = "candle")]
     engine: EngineName,
@@ -104,14 +115,29 @@ struct Network {
     device: Choice,
 }
 
+impl Place {
+    fn open(&self) -> Result<Engine> {
+        match self.engine {
+            EngineName::Candle => Ok(Engine::Candle(self.device.open()?)),
+            EngineName::Webgpu => webgpu(),
+        }
+    }
+
+    /// The engine's name, in lower case.
+    fn name(&self) -> String {
+        format!("{:?}", self.engine).to_lowercase()
+    }
+
+    /// What says the same on a command line.
+    fn arguments(&self) -> [String; 4] {
+        ["--engine".to_owned(), self.name(), "--device".to_owned(), self.device.to_string()]
+    }
+}
+
 impl Network {
     fn open(&self) -> Result<(Checkpoint, Session)> {
         let checkpoint = Checkpoint::read(&self.weights)?;
-        let engine = match self.engine {
-            EngineName::Candle => Engine::Candle(self.device.open()?),
-            EngineName::Webgpu => webgpu()?,
-        };
-        let session = Session::new(&checkpoint, engine).with_context(|| self.weights.display().to_string())?;
+        let session = Session::new(&checkpoint, self.place.open()?).with_context(|| self.weights.display().to_string())?;
         Ok((checkpoint, session))
     }
 }

@@ -112,6 +112,17 @@ pub fn curves(records: &[&Record]) -> Result<Vec<Panel>> {
     Ok(panels.into_iter().flatten().collect())
 }
 
+/// Lines of some colour each, with their names; `log` says which of x and y is logarithmic.
+///
+/// # Errors
+/// When there are more lines than colours.
+pub fn lines(title: &str, x_label: &'static str, log: [bool; 2], lines: Vec<(String, Vec<(f64, f64)>)>) -> Result<Panel> {
+    ensure!(lines.len() <= COLOURS.len(), "at most {} lines can be told apart in one plot", COLOURS.len());
+    let line = |((label, points), colour)| Line { label, points, colour, stroke: Stroke::Solid };
+    let lines = lines.into_iter().zip(COLOURS).map(line).collect();
+    Ok(Panel { title: title.to_owned(), x_label, log, lines, mark: None })
+}
+
 /// What bicubic enlargement reaches, as a level; once where runs share it.
 fn references(records: &[&Record], metric: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();

@@ -97,7 +97,7 @@ pub fn json(records: &[Record]) -> Value {
 }
 
 /// Cells in columns as wide as their widest.
-fn columns(rows: &[Vec<String>]) -> String {
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let width = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let line = |row: &Vec<String>| {
         let cells = row.iter().enumerate().map(|(i, cell)| format!("{cell:<w$}", w = width(i)));

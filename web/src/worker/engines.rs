@@ -129,7 +129,7 @@ impl Engines {
             _ => session::Engine::Candle(Device::Cpu),
         };
         let checkpoint = Checkpoint::from_bytes(&bytes)?;
-        let scale = checkpoint.config().scale();
+        let scale = checkpoint.image()?.scale();
         if scale != model.scale {
             let why = format!("{} enlarges by {scale}, models.json says {}", model.file, model.scale);
             return Err(shared::Error::Checkpoint(why));

@@ -102,7 +102,7 @@ impl Kind {
     ///
     /// # Errors
     /// When `size` is none of its sizes.
-    fn accepts(self, size: usize) -> Result<()> {
+    pub fn accepts(self, size: usize) -> Result<()> {
         let (least, multiple) = match self {
             Self::Superres => (8, 1),
             // Two strides of 2, and a reflection of 4 pixels.

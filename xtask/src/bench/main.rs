@@ -6,6 +6,7 @@ mod case;
 mod chart;
 mod measure;
 mod memory;
+mod native;
 mod networks;
 mod report;
 mod server;
@@ -34,7 +35,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask bench --quick                               # one size a network, few runs
   cargo xtask bench --only sr,x4-fast --backend wasm      # two networks, without a GPU
   cargo xtask bench --only style --size 64,256 --runtime atelier,ort --runs 50
-  cargo xtask bench --backend wasm --threads 2            # the others with two threads; Atelier has one";
+  cargo xtask bench --backend wasm --threads 2            # the others with two threads; Atelier has one
+  cargo xtask bench --native --only sr,style              # beside onnxruntime for Python, without a browser";
 
 /// Measures Atelier beside onnxruntime-web and TensorFlow.js in headless Chromium.
 ///
@@ -58,13 +60,17 @@ struct Args {
     /// Warm runs at most; 10 s end them earlier, once there are three.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// Threads of onnxruntime-web and TensorFlow.js in WebAssembly; Atelier has one.
+    /// Threads of onnxruntime-web and TensorFlow.js in WebAssembly, where Atelier has one; with --native, threads of both.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
     /// Only the smallest size of each network, and three runs.
     #[arg(long)]
     quick: bool,
-    /// Where the table (bench.md, bench.csv, bench.json) and the chart (bench.svg, bench.png) go.
+    /// Native programs instead of a browser: Atelier's CPU engine beside onnxruntime, which needs Python.
+    #[arg(long, conflicts_with_all = ["runtime", "backend"])]
+    native: bool,
+    /// Where the table (bench.md, bench.csv, bench.json) and the chart (bench.svg, bench.png) go; with --native, native.md and
+    /// native.json.
     #[arg(long, default_value = "target/bench", value_name = "FOLDER")]
     out: PathBuf,
 }
@@ -95,11 +101,13 @@ fn main() -> Result<()> {
     let mut networks = networks::all(&root)?;
     choice.check(networks.iter().map(|network| network.name.as_str()))?;
     networks.retain(|network| choice.wants(&network.name));
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    if args.native {
+        return native(&root, &networks, &args);
+    }
     let named: Vec<(String, Kind)> = networks.iter().map(|network| (network.name.clone(), network.kind)).collect();
     // Wishes that cannot be met are refused before minutes are spent on builds.
     choice.cases(&named, true)?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
-
     tools::system_packages(false)?;
     let site = root.join("target/bench-site");
     eprintln!("Building Atelier and the page of the benchmark; the first time takes some minutes.");
@@ -129,6 +137,15 @@ fn main() -> Result<()> {
     if !disagree.is_empty() {
         bail!("these differ from the reference by more than {}: {}", agreement::TOLERANCE, disagree.join("; "));
     }
+    Ok(())
+}
+
+fn native(root: &Path, networks: &[networks::Network], args: &Args) -> Result<()> {
+    let Some(rows) = native::measure(root, networks, &args.size, args.effort())? else { return Ok(()) };
+    let table = native::markdown(&processor()?, &rows);
+    put(&args.out, "native.md", table.as_bytes())?;
+    put(&args.out, "native.json", (serde_json::to_string_pretty(&rows)? + "\n").as_bytes())?;
+    println!("{table}");
     Ok(())
 }
 
@@ -193,10 +210,7 @@ fn compare(rows: &mut [Row], outputs: &[(usize, Vec<f32>)]) {
 }
 
 fn write(folder: &Path, machine: &Machine, rows: &[Row]) -> Result<()> {
-    let put = |name: &str, content: &[u8]| {
-        let file = folder.join(name);
-        std::fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))
-    };
+    let put = |name: &str, content: &[u8]| put(folder, name, content);
     let table = report::markdown(machine, rows);
     put("bench.md", table.as_bytes())?;
     put("bench.csv", report::csv(rows)?.as_bytes())?;
@@ -207,6 +221,11 @@ fn write(folder: &Path, machine: &Machine, rows: &[Row]) -> Result<()> {
     put("bench.png", &png)?;
     println!("The table and the chart are in {}", folder.display());
     Ok(())
+}
+
+fn put(folder: &Path, name: &str, content: &[u8]) -> Result<()> {
+    let file = folder.join(name);
+    std::fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// The processor's name and number of threads.

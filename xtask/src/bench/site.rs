@@ -76,7 +76,10 @@ fn atelier(root: &Path, tools: &Tools, folder: &Path) -> Result<()> {
 }
 
 /// The folder that cargo builds into.
-fn target(root: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// When cargo does not tell.
+pub fn target(root: &Path) -> Result<PathBuf> {
     let metadata = Cmd::cargo(root).args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
     let metadata: Value = serde_json::from_str(&metadata.output().context("cargo metadata failed")?)?;
     Ok(metadata["target_directory"].as_str().context("cargo names no target folder")?.into())

@@ -2,8 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
-use super::direct::{self, Geometry, MAX_TAPS};
-use super::{f32s, sum_per_channel};
+use super::planes::{Geometry, MAX_TAPS, mirrored};
+use super::{direct, f32s, sum_per_channel};
 use crate::tensor::Padding;
 
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, padding: Padding) -> crate::Result<Tensor> {
@@ -44,7 +44,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize,
 fn reflect(x: &Tensor, size: usize) -> Result<Tensor> {
     let mirror = |x: &Tensor, dim: usize| {
         let length = x.dim(dim)?;
-        let indices = (0..length + 2 * size).map(|i| direct::mirrored(i, size, length) as u32).collect();
+        let indices = (0..length + 2 * size).map(|i| mirrored(i, size, length) as u32).collect();
         x.index_select(&Tensor::from_vec(indices, length + 2 * size, x.device())?, dim)
     };
     mirror(&mirror(x, 2)?, 3)

@@ -1,152 +1,23 @@
 //! Convolution, computed directly: no im2col, no packing of the picture.
 //!
-//! Every channel is copied once into a plane with its border; with a stride, into one plane for every remainder of the position,
-//! so that neighbouring windows are neighbours in memory again. In that plane a tap `(ky, kx)` of the window is a constant
-//! distance, so a run of output positions times one weight is a run of loads, wherever rows end; the few positions between rows
-//! are computed and dropped. A register tile of `CO` output channels x `PX` vectors of positions stays in registers over the
-//! whole sum. Measured on 2 cores with AVX-512, batch 16 of 48x48, 64 to 64 channels: see ARCHITECTURE.md.
+//! Every channel is copied once into a plane with its border (`planes.rs`); with a stride, into one plane for every remainder of
+//! the position, so that neighbouring windows are neighbours in memory again. A window of one pixel needs neither. In that plane
+//! a tap `(ky, kx)` of the window is a constant distance, so a run of output positions times one weight is a run of loads,
+//! wherever rows end; the few positions between rows are computed and dropped. A register tile of `CO` output channels x `PX`
+//! vectors of positions stays in registers over the whole sum. Measured on 2 cores with AVX-512, batch 16 of 48x48, 64 to 64
+//! channels: see ARCHITECTURE.md.
 //!
 //! # Safety
-//! Unsafe for the vector loads. [`Padded`] has `SLACK` spare elements behind its last plane, and no tile reads further than that.
+//! Unsafe for the vector loads. `spread` leaves `WIDEST` spare elements behind the last plane; no tile reads further than that.
 #![allow(unsafe_code)]
+
+use std::borrow::Cow;
 
 use rayon::prelude::*;
 
 use super::lanes::{Lanes, Portable};
+use super::planes::{Geometry, WIDEST, apart, mirrored, spread};
 use crate::tensor::Padding;
-
-/// Spare elements behind the last plane: the widest tile, 2 vectors of 16, and as much again.
-const SLACK: usize = 64;
-
-/// The largest number of taps of a window, 11 x 11.
-pub const MAX_TAPS: usize = 121;
-
-/// Sizes of a convolution.
-#[derive(Debug, Clone, Copy)]
-pub struct Geometry {
-    pub batch: usize,
-    pub inputs: usize,
-    pub outputs: usize,
-    pub height: usize,
-    pub width: usize,
-    pub kernel: usize,
-    /// At most `kernel`.
-    pub stride: usize,
-    /// Less than `kernel`.
-    pub padding: Padding,
-}
-
-impl Geometry {
-    pub fn out_height(&self) -> usize {
-        (self.padded_height() - self.kernel) / self.stride + 1
-    }
-    pub fn out_width(&self) -> usize {
-        (self.padded_width() - self.kernel) / self.stride + 1
-    }
-    fn padded_height(&self) -> usize {
-        self.height + 2 * self.padding.size()
-    }
-    fn padded_width(&self) -> usize {
-        self.width + 2 * self.padding.size()
-    }
-    fn taps(&self) -> usize {
-        self.kernel * self.kernel
-    }
-    /// Length of a row of a plane: the stride of the flat positions.
-    fn row(&self) -> usize {
-        self.padded_width().div_ceil(self.stride)
-    }
-    /// Length of one of a channel's `stride * stride` planes.
-    fn plane(&self) -> usize {
-        self.padded_height().div_ceil(self.stride) * self.row()
-    }
-    fn channel(&self) -> usize {
-        self.stride * self.stride * self.plane()
-    }
-    /// Flat positions that hold outputs, those between rows included.
-    fn positions(&self) -> usize {
-        (self.out_height() - 1) * self.row() + self.out_width()
-    }
-    /// The distance of every tap from its output position.
-    fn tap_offsets(&self) -> [usize; MAX_TAPS] {
-        let mut offsets = [0; MAX_TAPS];
-        let (k, s) = (self.kernel, self.stride);
-        for (tap, offset) in offsets.iter_mut().enumerate().take(self.taps()) {
-            let (y, x) = (tap / k, tap % k);
-            *offset = (y % s * s + x % s) * self.plane() + y / s * self.row() + x / s;
-        }
-        offsets
-    }
-    /// The convolution of stride 1 over all windows, padded with zeros; where the border is a mirror, over the padded input.
-    fn dense(&self) -> Self {
-        match self.padding {
-            Padding::Zeros(_) => Self { stride: 1, ..*self },
-            Padding::Reflect(_) => {
-                Self { height: self.padded_height(), width: self.padded_width(), stride: 1, padding: Padding::Zeros(0), ..*self }
-            }
-        }
-    }
-    /// The geometry of the gradient with respect to the input of a [`Geometry::dense`] one: a convolution of the output's
-    /// gradient.
-    fn transposed(&self) -> Self {
-        Self {
-            inputs: self.outputs,
-            outputs: self.inputs,
-            height: self.out_height(),
-            width: self.out_width(),
-            padding: Padding::Zeros(self.kernel - 1 - self.padding.size()),
-            ..*self
-        }
-    }
-}
-
-/// The index in `0..length` that padded index `i` mirrors, with `padding < length` mirrored elements at each end.
-pub fn mirrored(i: usize, padding: usize, length: usize) -> usize {
-    let from_start = i.abs_diff(padding);
-    from_start.min((2 * (length - 1)).abs_diff(from_start))
-}
-
-/// The input with its border, every channel as `stride * stride` planes: plane `(i, j)` holds the rows `i`, `i + stride`, .. and
-/// of them the columns `j`, `j + stride`, .. .
-fn spread(g: &Geometry, x: &[f32]) -> Vec<f32> {
-    let (height, width, channel, row) = (g.height, g.width, g.channel(), g.row());
-    let mut out = vec![0.0; g.batch * g.inputs * channel + SLACK];
-    let targets = out[..g.batch * g.inputs * channel].par_chunks_mut(channel);
-    targets.zip(x.par_chunks(height * width)).for_each(|(to, from)| {
-        let (size, s) = (g.padding.size(), g.stride);
-        let reflect = matches!(g.padding, Padding::Reflect(_));
-        let (rows, columns) = match reflect {
-            true => (0..g.padded_height(), 0..g.padded_width()),
-            false => (size..size + height, size..size + width),
-        };
-        for y in rows {
-            let line = &from[mirrored(y, size, height) * width..][..width];
-            let to = &mut to[y % s * s * g.plane() + y / s * row..];
-            let mut fill = |x: usize| to[x % s * g.plane() + x / s] = line[mirrored(x, size, width)];
-            if s == 1 {
-                // Only mirrored borders are left; where they are zeros there are none.
-                (columns.start..size).chain(size + width..columns.end).for_each(&mut fill);
-                to[size..size + width].copy_from_slice(line);
-            } else {
-                columns.clone().for_each(fill);
-            }
-        }
-    });
-    out
-}
-
-/// Planes of `height` x `width` as planes of `length` elements with rows `row` apart, zeros between.
-fn apart(x: &[f32], height: usize, width: usize, row: usize, length: usize) -> Vec<f32> {
-    let planes = x.len() / (height * width);
-    let mut out = vec![0.0; planes * length + SLACK];
-    let targets = out[..planes * length].par_chunks_mut(length);
-    targets.zip(x.par_chunks(height * width)).for_each(|(to, from)| {
-        for (y, line) in from.chunks_exact(width).enumerate() {
-            to[y * row..y * row + width].copy_from_slice(line);
-        }
-    });
-    out
-}
 
 /// `[O, I, K, K]` to `[O / CO, I, K, K, CO]`, zeros behind the last output.
 fn pack(weight: &[f32], g: &Geometry, co: usize) -> Vec<f32> {
@@ -164,6 +35,7 @@ fn pack(weight: &[f32], g: &Geometry, co: usize) -> Vec<f32> {
 /// Everything a task of the forward pass reads.
 struct Forward<'a> {
     g: Geometry,
+    /// With its border and slack; a 1x1 convolution has neither.
     x: &'a [f32],
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
@@ -177,6 +49,9 @@ struct Output(*mut f32);
 unsafe impl Send for Output {}
 unsafe impl Sync for Output {}
 
+/// The outputs of a register tile.
+type Tile<const CO: usize> = [[f32; WIDEST]; CO];
+
 impl Forward<'_> {
     /// All output channels of the positions `range` of one picture of the batch.
     ///
@@ -185,67 +60,101 @@ impl Forward<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes, const CO: usize, const PX: usize>(&self, image: usize, range: std::ops::Range<usize>) {
         let g = &self.g;
-        let (taps, channel_size, row, out_width) = (g.taps(), g.channel(), g.row(), g.out_width());
-        let out_plane = g.out_height() * out_width;
+        let (taps, channel) = (g.taps(), g.channel());
         let offsets = g.tap_offsets();
         let width = PX * L::N;
-        let mut buffer = [[0.0f32; 32]; CO];
-        debug_assert!(width <= 32);
-        let x = &self.x[image * g.inputs * channel_size..];
-        let mut start = range.start;
-        while start < range.end {
+        let mut tile = [[0.0f32; WIDEST]; CO];
+        debug_assert!(width <= WIDEST);
+        let x = &self.x[image * g.inputs * channel..];
+        // A 1x1 convolution reads its input as it is. One tile of every channel is gathered first: it is read once for every
+        // tile of outputs, and channels whose distance is a power of two drive each other out of the cache.
+        let mut panel = if g.is_product() { vec![0.0; g.inputs * width] } else { Vec::new() };
+        for start in range.clone().step_by(width) {
             let count = width.min(range.end - start);
-            for (tile, weight) in self.weight.chunks_exact(g.inputs * taps * CO).enumerate() {
-                let first = tile * CO;
-                // SAFETY: the furthest load is plane inputs - 1, position end - 1 + (K - 1) rows + K - 1, which is inside the
-                // plane, plus less than `width` <= SLACK.
-                unsafe {
-                    let mut acc = [[L::splat(0.0); PX]; CO];
-                    if let Some(bias) = self.bias {
-                        for (c, acc) in acc.iter_mut().enumerate() {
-                            *acc = [L::splat(bias.get(first + c).copied().unwrap_or(0.0)); PX];
-                        }
-                    }
-                    let mut w = weight.as_ptr();
-                    for channel in 0..g.inputs {
-                        let at = x.as_ptr().add(channel * channel_size + start);
-                        for &offset in &offsets[..taps] {
-                            let from = at.add(offset);
-                            let mut v = [L::splat(0.0); PX];
-                            for (p, v) in v.iter_mut().enumerate() {
-                                *v = L::load(from.add(p * L::N));
-                            }
-                            for (c, acc) in acc.iter_mut().enumerate() {
-                                let weight = L::splat(*w.add(c));
-                                for p in 0..PX {
-                                    acc[p] = L::mul_add(weight, v[p], acc[p]);
-                                }
-                            }
-                            w = w.add(CO);
-                        }
-                    }
-                    for (buffer, acc) in buffer.iter_mut().zip(&acc) {
-                        for (p, &acc) in acc.iter().enumerate() {
-                            L::store(buffer.as_mut_ptr().add(p * L::N), acc);
-                        }
-                    }
+            let (from, distance) = if g.is_product() {
+                for (to, from) in panel.chunks_exact_mut(width).zip(x.chunks(channel)) {
+                    to[..count].copy_from_slice(&from[start..start + count]);
                 }
-                // Drop what lies between rows.
-                let channels = CO.min(g.outputs - first);
-                let mut at = start;
-                while at < start + count {
-                    let (oy, ox) = (at / row, at % row);
-                    let run = (row - ox).min(start + count - at);
-                    let keep = run.min(out_width.saturating_sub(ox));
-                    for (c, buffer) in buffer.iter().enumerate().take(channels) {
-                        let to = (image * g.outputs + first + c) * out_plane + oy * out_width + ox;
-                        // SAFETY: `to + keep` is inside channel `first + c` of this picture; the ranges of tasks are disjoint.
-                        unsafe { std::ptr::copy_nonoverlapping(buffer.as_ptr().add(at - start), self.y.0.add(to), keep) };
+                (&panel[..], width)
+            } else {
+                (&x[start..], channel)
+            };
+            for (i, weight) in self.weight.chunks_exact(g.inputs * taps * CO).enumerate() {
+                let first = i * CO;
+                let bias = |c| self.bias.and_then(|bias| bias.get(first + c)).copied().unwrap_or(0.0);
+                // SAFETY: the furthest load is plane inputs - 1, position end - 1 + (K - 1) rows + K - 1, which is inside the
+                // plane, plus less than `width` <= WIDEST; of the panel, its end.
+                unsafe { self.tile::<L, CO, PX>(from.as_ptr(), distance, &offsets[..taps], weight, bias, &mut tile) };
+                // SAFETY: the positions are this task's.
+                unsafe { self.store(&tile[..CO.min(g.outputs - first)], image * g.outputs + first, start, count) };
+            }
+        }
+    }
+
+    /// A register tile: the channels from `from` on, `distance` elements apart, times the taps at `offsets`.
+    ///
+    /// # Safety
+    /// `L`'s instruction set is there; `weight` holds `CO` values for every channel and tap; `PX` vectors can be loaded at every
+    /// offset of every channel.
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const CO: usize, const PX: usize>(
+        &self,
+        from: *const f32,
+        distance: usize,
+        offsets: &[usize],
+        weight: &[f32],
+        bias: impl Fn(usize) -> f32,
+        tile: &mut Tile<CO>,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut acc: [[L::V; PX]; CO] = std::array::from_fn(|c| [L::splat(bias(c)); PX]);
+            let mut w = weight.as_ptr();
+            for channel in 0..self.g.inputs {
+                let at = from.add(channel * distance);
+                for &offset in offsets {
+                    let from = at.add(offset);
+                    let mut v = [L::splat(0.0); PX];
+                    for (p, v) in v.iter_mut().enumerate() {
+                        *v = L::load(from.add(p * L::N));
                     }
-                    at += run;
+                    for (c, acc) in acc.iter_mut().enumerate() {
+                        let weight = L::splat(*w.add(c));
+                        for p in 0..PX {
+                            acc[p] = L::mul_add(weight, v[p], acc[p]);
+                        }
+                    }
+                    w = w.add(CO);
                 }
             }
-            start += width;
+            for (tile, acc) in tile.iter_mut().zip(&acc) {
+                for (p, &acc) in acc.iter().enumerate() {
+                    L::store(tile.as_mut_ptr().add(p * L::N), acc);
+                }
+            }
+        }
+    }
+
+    /// Writes `count` positions of some planes of the output, the first of which is `plane`, and drops what lies between rows.
+    ///
+    /// # Safety
+    /// The positions are in the output, and no other task writes them.
+    #[inline(always)]
+    unsafe fn store(&self, tile: &[[f32; WIDEST]], plane: usize, start: usize, count: usize) {
+        let (row, out_width) = (self.g.row(), self.g.out_width());
+        let out_plane = self.g.out_height() * out_width;
+        let mut at = start;
+        while at < start + count {
+            // Without a border there is nothing between rows.
+            let (oy, ox, rest) = if row == out_width { (0, at, count) } else { (at / row, at % row, row - at % row) };
+            let run = rest.min(start + count - at);
+            let keep = if row == out_width { run } else { run.min(out_width.saturating_sub(ox)) };
+            for (c, values) in tile.iter().enumerate() {
+                let to = (plane + c) * out_plane + oy * out_width + ox;
+                // SAFETY: `to + keep` is inside plane `plane + c`; the rest is the caller's.
+                unsafe { std::ptr::copy_nonoverlapping(values.as_ptr().add(at - start), self.y.0.add(to), keep) };
+            }
+            at += run;
         }
     }
 }
@@ -285,35 +194,28 @@ fn level() -> Level {
 }
 
 impl Level {
-    /// Output channels of a register tile: 12 x 2 of 32 registers with AVX-512, 6 x 2 of 16 with AVX2, 4 x 2 elsewhere. On wasm a
-    /// tile of 4 x 3 would fit in 16 registers too, but V8 spills it: 28 GFLOP/s instead of 51. Relaxed SIMD's fused product gave
-    /// 53 with its best tile, 3 x 3, not enough for a second build of the page.
-    fn outputs(self) -> usize {
+    /// Output channels and positions of the register tile for a convolution with `outputs` channels. With AVX-512, 24 of 32
+    /// registers hold sums: 8 channels x 3 vectors, or 12 x 2 or 4 x 6 where that computes fewer channels that are not there. With
+    /// AVX2 12 of 16 do, as 6 x 2. On wasm a tile of 4 x 3 would fit in 16 registers too, but V8 spills it: 28 GFLOP/s instead of
+    /// 51. Relaxed SIMD's fused product gave 53 with its best tile, 3 x 3, not enough for a second build of the page.
+    fn tile(self, outputs: usize) -> (usize, usize) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => 12,
+            Self::Avx512 => {
+                let tiles = [(12, 32), (8, 48), (4, 96)];
+                tiles.into_iter().min_by_key(|(channels, _)| outputs.next_multiple_of(*channels)).unwrap_or((8, 48))
+            }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => 6,
-            _ => 4,
-        }
-    }
-
-    /// Positions of a register tile.
-    fn positions(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => 32,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => 16,
-            _ => 8,
+            Self::Avx2 => (6, 16),
+            _ => (4, 8),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn forward_avx512(task: &Forward, image: usize, range: std::ops::Range<usize>) {
-    unsafe { task.run::<super::lanes::Avx512, 12, 2>(image, range) }
+unsafe fn forward_avx512<const CO: usize, const PX: usize>(task: &Forward, image: usize, range: std::ops::Range<usize>) {
+    unsafe { task.run::<super::lanes::Avx512, CO, PX>(image, range) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -325,30 +227,38 @@ unsafe fn forward_avx2(task: &Forward, image: usize, range: std::ops::Range<usiz
 /// `x` `[N, I, H, W]` convolved with `weight` `[O, I, K, K]`: `[N, O, OH, OW]`.
 pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
     let level = level();
-    let padded = spread(g, x);
-    let packed = pack(weight, g, level.outputs());
-    let mut y = vec![0.0; g.batch * g.outputs * g.out_height() * g.out_width()];
+    let (channels, positions) = level.tile(g.outputs);
+    let padded = if g.is_product() { Cow::Borrowed(x) } else { Cow::Owned(spread(g, x)) };
+    let packed = pack(weight, g, channels);
+    let count = g.batch * g.outputs * g.out_height() * g.out_width();
+    let mut y = Vec::with_capacity(count);
     let task = Forward { g: *g, x: &padded, weight: &packed, bias, y: Output(y.as_mut_ptr()) };
 
     // Enough tasks to balance the threads, and few enough that the packed weights are read often from the cache.
-    let run = (8192 / level.positions()) * level.positions();
+    let run = (8192 / positions) * positions;
     let runs = g.positions().div_ceil(run);
     (0..g.batch * runs).into_par_iter().for_each(|i| {
         let start = i % runs * run;
         let range = start..(start + run).min(g.positions());
         // SAFETY: `level` found the instruction set; the ranges do not overlap.
         unsafe {
-            match level {
+            match (level, channels) {
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => forward_avx512(&task, i / runs, range),
+                (Level::Avx512, 12) => forward_avx512::<12, 2>(&task, i / runs, range),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => forward_avx2(&task, i / runs, range),
+                (Level::Avx512, 4) => forward_avx512::<4, 6>(&task, i / runs, range),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx512, _) => forward_avx512::<8, 3>(&task, i / runs, range),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx2, _) => forward_avx2(&task, i / runs, range),
                 #[cfg(target_arch = "wasm32")]
-                Level::Simd128 => task.run::<super::lanes::Simd128, 4, 2>(i / runs, range),
-                Level::Portable => task.run::<Portable, 4, 2>(i / runs, range),
+                (Level::Simd128, _) => task.run::<super::lanes::Simd128, 4, 2>(i / runs, range),
+                (Level::Portable, _) => task.run::<Portable, 4, 2>(i / runs, range),
             }
         }
     });
+    // SAFETY: the ranges cover all positions, and every task writes all outputs of its own.
+    unsafe { y.set_len(count) };
     y
 }
 

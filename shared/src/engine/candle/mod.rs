@@ -9,6 +9,7 @@ mod conv;
 mod direct;
 mod lanes;
 mod norm;
+mod planes;
 mod product;
 mod rows;
 mod sequence;

@@ -66,7 +66,7 @@ impl Plan {
         let planar = steps.iter().position(|step| step.planar);
         let output = planar.map(|i| results[i].clone()).ok_or_else(|| Error::Gpu("internal: no output".into()))?;
 
-        let (geometry, precision) = (context.geometry(), context.precision());
+        let geometry = context.geometry();
         let most = context.limits.max_compute_workgroups_per_dimension;
         let work: Vec<(usize, Shape, [u32; 2])> = steps
             .iter()

@@ -60,7 +60,7 @@ impl Superres {
         let rows = measure(&session, &self.data)?;
         let mean = mean(&rows);
         if self.json {
-            let engine = format!("{:?}", self.network.engine).to_lowercase();
+            let engine = self.network.place.name();
             println!("{}", serde_json::to_string(&Report { mean, scale, engine, pictures: rows })?);
             return Ok(());
         }
