@@ -1,50 +1,19 @@
 //! The program `trainer` as a person uses it.
 #![allow(clippy::unwrap_used)] // In a test, a panic is how it fails.
 
+mod command;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use command::{best, fail, folder, stderr, succeed, trainer};
 use shared::checkpoint::{Checkpoint, Dense, Precision};
 use shared::picture::{Format, Picture};
 
 /// A small network, trained for seconds.
 const SMALL: [&str; 10] = ["--channels", "4", "--blocks", "1", "--batch", "2", "--sizes", "8", "--every", "10"];
-
-fn trainer(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    command.current_dir(folder).env("RUST_LOG", "info").env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Runs it and expects success.
-fn succeed(folder: &Path, args: &[&str]) -> Output {
-    let output = trainer(folder).args(args).output().unwrap();
-    assert!(output.status.success(), "trainer {args:?}: {}", stderr(&output));
-    output
-}
-
-/// Runs it, expects it to end with an error and no panic, and returns what it says.
-fn fail(folder: &Path, args: &[&str]) -> String {
-    let output = trainer(folder).args(args).output().unwrap();
-    let said = stderr(&output);
-    assert!(!output.status.success(), "trainer {args:?} succeeded");
-    assert!(!said.contains("panicked"), "trainer {args:?}: {said}");
-    said
-}
-
-/// An empty folder below the build's.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
 
 fn picture(width: usize, height: usize) -> Picture {
     let pixel = |i: usize| {
@@ -72,10 +41,6 @@ static TRAINED: LazyLock<PathBuf> = LazyLock::new(|| {
     succeed(&folder, &train);
     folder
 });
-
-fn best(folder: &Path, run: &str) -> PathBuf {
-    folder.join("runs").join(run).join("checkpoints/best.safetensors")
-}
 
 #[test]
 fn training_needs_no_data() {

@@ -1,0 +1,179 @@
+//! Translation from the command line, with a corpus that takes seconds to learn.
+#![allow(clippy::unwrap_used)] // In a test, a panic is how it fails.
+
+mod command;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use command::{best, fail, folder, stderr, succeed, trainer};
+use shared::checkpoint::Checkpoint;
+
+const SMALL: [&str; 14] = [
+    "--features",
+    "32",
+    "--hidden",
+    "32",
+    "--encoder",
+    "1",
+    "--decoder",
+    "1",
+    "--vocabulary",
+    "320",
+    "--batch",
+    "600",
+    "--every",
+    "20",
+];
+
+/// Numbers in two languages, in four sentences each, and a part to test.
+fn corpus(folder: &Path) {
+    let data = folder.join("numbers");
+    fs::create_dir_all(&data).unwrap();
+    let (german, english) = (["eins", "zwei", "drei", "vier", "sechs"], ["one", "two", "three", "four", "six"]);
+    let mut parts =
+        [("train", String::new(), String::new()), ("val", String::new(), String::new()), ("test", String::new(), String::new())];
+    for i in 0..125 {
+        let digits = [i % 5, i / 5 % 5, i / 25];
+        let line = |words: [&str; 5]| digits.map(|d| words[d]).join(" ");
+        let (_, source, target) = &mut parts[if i % 9 == 4 { 1 + i % 2 } else { 0 }];
+        writeln!(source, "{}", line(german)).unwrap();
+        writeln!(target, "{}", line(english)).unwrap();
+    }
+    for (part, source, target) in parts {
+        fs::write(data.join(format!("{part}.de")), source).unwrap();
+        fs::write(data.join(format!("{part}.en")), target).unwrap();
+    }
+}
+
+/// A folder with the corpus and a run on it, `runs/translate-de-en`.
+static TRAINED: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
+    let folder = folder("translate");
+    corpus(&folder);
+    let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "300", "--lr", "5e-3"];
+    succeed(&folder, &[&train[..], &SMALL, &["--ema", "0.98", "--dropout", "0", "--smoothing", "0"]].concat());
+    folder
+});
+
+fn weights() -> String {
+    best(&TRAINED, "translate-de-en").display().to_string()
+}
+
+#[test]
+fn what_was_learnt_is_translated_and_measured() {
+    let weights = weights();
+    let output = succeed(&TRAINED, &["run", "translate", "--weights", &weights, "drei eins sechs"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "three one six\n");
+
+    let output = succeed(&TRAINED, &["eval", "translate", "--weights", &weights, "--data", "numbers", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let test = &report["sets"]["test"];
+    // Sentences that were not learnt.
+    assert!(test["exact_match"].as_f64().unwrap() > 0.8 && test["chrf"].as_f64().unwrap() > 80.0, "{report}");
+    assert!(report["bleu_signature"].as_str().unwrap().contains("tok:13a"));
+    assert!(TRAINED.join("runs/translate-de-en/tokenizer.json").exists());
+    let sample = fs::read_to_string(TRAINED.join("runs/translate-de-en/samples/0000300.txt")).unwrap();
+    assert!(sample.contains("\n  = ") && sample.contains("\n  > "), "{sample}");
+}
+
+#[test]
+fn texts_keep_their_form() {
+    let weights = weights();
+    let run = |input: &str| {
+        let mut child = trainer(&TRAINED)
+            .args(["run", "translate", "--weights", &weights, "--beam", "2"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = run("eins zwei drei\n\nvier vier eins\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "one two three\n\nfour four one\n", "{}", stderr(&output));
+    let strange = run("\u{1F388} \u{202e}\u{5d0} \u{7} <pad> \0\n");
+    assert!(strange.status.success(), "{}", stderr(&strange));
+
+    fs::write(TRAINED.join("long.txt"), "eins zwei drei. ".repeat(700)).unwrap();
+    let output = succeed(&TRAINED, &["run", "translate", "--weights", &weights, "--file", "long.txt", "--beam", "1"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches('\n').count(), 2);
+}
+
+#[test]
+fn alternatives_and_a_picture() {
+    let weights = weights();
+    let args = ["run", "translate", "--weights", &weights, "--best", "3", "--attention", "heat.png", "zwei zwei vier"];
+    let lines = String::from_utf8(succeed(&TRAINED, &args).stdout).unwrap();
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    assert_eq!(lines.lines().next(), Some("two two four"));
+    let svg = fs::read_to_string(TRAINED.join("heat.svg")).unwrap();
+    assert!(svg.contains("zwei") && svg.contains("four"), "{svg}");
+    assert!(fs::read(TRAINED.join("heat.png")).unwrap().starts_with(b"\x89PNG"));
+    let drawn = |seed: &str| {
+        let sample = ["run", "translate", "--weights", &weights, "--sample", "5", "--seed", seed, "zwei zwei vier"];
+        succeed(&TRAINED, &sample).stdout
+    };
+    assert_eq!(drawn("1"), drawn("1"));
+    assert!((2..9).any(|seed| drawn(&seed.to_string()) != drawn("1")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_resumed_run_ends_as_one_that_never_stopped() {
+    let folder = folder("translate-resumed");
+    corpus(&folder);
+    let args = |name| {
+        let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "120", "--name", name];
+        [&train[..], &SMALL].concat()
+    };
+    succeed(&folder, &args("whole"));
+    let child = trainer(&folder).args(args("stopped")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    while !folder.join("runs/stopped/metrics.csv").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && stderr(&output).contains("stopped and saved at step"), "{}", stderr(&output));
+    succeed(&folder, &[&args("stopped")[..], &["--resume"]].concat());
+    let tensors =
+        |run: &str| Checkpoint::read(&folder.join("runs").join(run).join("checkpoints/last.safetensors")).unwrap().tensors;
+    assert_eq!(tensors("stopped"), tensors("whole"));
+}
+
+#[test]
+fn dates_need_no_data() {
+    let folder = folder("dates");
+    let train = ["train", "dates", "--steps", "4", "--features", "16", "--hidden", "16", "--encoder", "1", "--decoder", "1"];
+    succeed(&folder, &[&train[..], &["--every", "4", "--batch", "400"]].concat());
+    let weights = best(&folder, "dates").display().to_string();
+    let output = succeed(&folder, &["eval", "dates", "--weights", &weights, "--count", "20", "--seed", "1", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!((0.0..1.0).contains(&report["exact_match"].as_f64().unwrap()), "{report}");
+    let said = fail(&folder, &["eval", "superres", "--weights", &weights, "--data", "."]);
+    assert!(said.contains("not for pictures"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let (folder, weights) = (&*TRAINED, weights());
+    let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data"];
+    for (args, said) in [
+        ([&train[..], &["nowhere"]].concat(), "nowhere"),
+        (["train", "translate", "--src", "de", "--tgt", "de", "--data", "numbers"].into(), "both de"),
+        ([&train[..], &["numbers", "--vocabulary", "100", "--name", "x"]].concat(), "vocabulary is 100"),
+        ([&train[..], &["numbers", "--heads", "3", "--name", "x"]].concat(), "3 heads"),
+        (["train", "translate", "--src", "de", "--tgt", "it", "--data", "numbers", "--name", "x"].into(), "de and it"),
+        (["run", "translate", "--weights", &weights, "  "].into(), "nothing to translate"),
+        (["run", "translate", "--weights", &weights, "--sample", "0", "eins"].into(), "--sample 0"),
+        (["eval", "dates", "--weights", &weights, "--count", "0"].into(), "--count is 0"),
+        (["run", "translate", "--weights", "numbers/train.de", "eins"].into(), "train.de"),
+    ] {
+        let error = fail(folder, &args);
+        assert!(error.contains(said), "{args:?}: {error}");
+    }
+}
