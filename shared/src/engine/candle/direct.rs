@@ -198,6 +198,7 @@ impl Level {
     /// registers hold sums: 8 channels x 3 vectors, or 12 x 2 or 4 x 6 where that computes fewer channels that are not there. With
     /// AVX2 12 of 16 do, as 6 x 2. On wasm a tile of 4 x 3 would fit in 16 registers too, but V8 spills it: 28 GFLOP/s instead of
     /// 51. Relaxed SIMD's fused product gave 53 with its best tile, 3 x 3, not enough for a second build of the page.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     fn tile(self, outputs: usize) -> (usize, usize) {
         match self {
             #[cfg(target_arch = "x86_64")]
