@@ -16,7 +16,7 @@ pub struct Catalogue {
 /// One model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    /// What it does; here `superres`.
+    /// What it does: `superres`, `translate` or `dates`.
     pub task: String,
     /// Its name.
     pub name: String,
@@ -24,9 +24,11 @@ pub struct Model {
     pub file: String,
     /// Its card in Markdown, beside the list.
     pub card: String,
-    /// How much larger pictures become.
+    /// How much larger pictures become; 1 where there are none.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub scale: usize,
-    /// `fast` or `quality`.
+    /// `fast` or `quality`; nothing where there is no choice.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub quality: String,
     /// How many weights.
     pub parameters: u64,
@@ -37,6 +39,14 @@ pub struct Model {
     /// What was measured, e.g. `set5_psnr`.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(scale: &usize) -> bool {
+    *scale == 1
 }
 
 impl Catalogue {

@@ -13,12 +13,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::checkpoint::Checkpoint;
 use shared::engine::webgpu::{Context, Precision};
+use shared::pipeline::search::Search;
+use shared::pipeline::translate::Translator;
 use shared::session::{Engine, Session};
 use tests::gpu::half_context;
 use tests::parity;
 
-/// A page on a slow line waits for them.
-const LARGEST: usize = 2_000_000;
+/// A page on a slow line waits for them: for pictures, and for sentences.
+const LARGEST: [usize; 2] = [2_000_000, 12_000_000];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/models")
@@ -42,7 +44,12 @@ fn the_files_are_those_of_the_list() {
         assert_eq!(model["bytes"], bytes.len(), "{model}");
         let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(text(model, "sha256"), hex, "{}: run `trainer publish`, do not copy", text(model, "name"));
-        assert!(bytes.len() <= LARGEST, "{} has {} bytes", text(model, "name"), bytes.len());
+        assert!(
+            bytes.len() <= LARGEST[usize::from(text(model, "task") != "superres")],
+            "{} has {} bytes",
+            text(model, "name"),
+            bytes.len()
+        );
     }
     let listed: BTreeSet<String> =
         models.iter().flat_map(|(m, _)| [text(m, "file"), text(m, "card")]).map(String::from).collect();
@@ -62,7 +69,32 @@ fn there_is_a_fast_and_a_good_one_for_every_scale() {
     for wanted in [(2, "fast"), (2, "quality"), (4, "fast"), (4, "quality")] {
         assert!(offered.contains(&wanted), "{wanted:?} is not in {offered:?}");
     }
-    assert_eq!(offered.len(), models.len(), "two models for the same purpose");
+    let pictures = models.iter().filter(|(m, _)| text(m, "task") == "superres").count();
+    assert_eq!(offered.len(), pictures, "two models for the same purpose");
+}
+
+#[test]
+fn dates_become_iso() {
+    for (model, bytes) in models() {
+        if text(&model, "task") != "dates" {
+            continue;
+        }
+        let translator = Translator::new(&Checkpoint::from_bytes(&bytes).unwrap(), &Device::Cpu).unwrap();
+        let read = |date: &str| translator.translate(date, &Search { beam: 1, ..Search::default() }).unwrap()[0].text.clone();
+        for (date, iso) in [
+            ("Monday, May 3rd, 2021", "2021-05-03"),
+            ("le 14 juillet 1989", "1989-07-14"),
+            ("Montag, den 24. Dezember 2001", "2001-12-24"),
+            ("31.12.99", "1999-12-31"),
+            ("17 de agosto de 1955", "1955-08-17"),
+            ("2 FEBBRAIO 2040", "2040-02-02"),
+        ] {
+            assert_eq!(read(date), iso, "{date}");
+        }
+        let pairs = trainer::translate::dates::pairs(2, 200, true);
+        let right = pairs.iter().filter(|pair| read(&pair.source) == pair.target).count();
+        assert!(right >= 198, "{right} of 200 dates are right");
+    }
 }
 
 #[test]
@@ -73,11 +105,16 @@ fn every_model_loads_and_fits() {
         assert!(stored.iter().all(|(_, tensor)| tensor.dtype() == Dtype::F16), "{name} is not f16 throughout");
 
         let checkpoint = Checkpoint::from_bytes(&bytes).expect(name);
-        assert_eq!(model["scale"], checkpoint.image().unwrap().scale(), "{name}");
         let parameters: usize = checkpoint.tensors.values().map(|tensor| tensor.values.len()).sum();
         assert_eq!(model["parameters"], parameters, "{name}");
         let metrics: BTreeMap<String, f64> = serde_json::from_value(model["metrics"].clone()).expect(name);
         assert_eq!(metrics, checkpoint.metadata.metrics, "{name}: the list and the file tell different measurements");
+
+        if text(&model, "task") != "superres" {
+            Translator::new(&checkpoint, &Device::Cpu).expect(name);
+            continue;
+        }
+        assert_eq!(model["scale"], checkpoint.image().unwrap().scale(), "{name}");
 
         // It is trained: a grey plane stays one, which a network of random weights does not do.
         let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu)).expect(name);
@@ -108,7 +145,7 @@ fn f16_changes_no_picture_visibly() {
             (0.05 + 0.7 * x as f32 / width as f32 - square + 0.02 * grain[i]).rem_euclid(1.0)
         })
         .collect();
-    for (model, bytes) in models() {
+    for (model, bytes) in models().into_iter().filter(|(model, _)| text(model, "task") == "superres") {
         let name = text(&model, "name");
         let checkpoint = Checkpoint::from_bytes(&bytes).expect(name);
         let run = |context: &Arc<Context>| {
@@ -133,7 +170,12 @@ fn every_card_names_the_data_and_the_figures() {
         let data =
             checkpoint.metadata.provenance.get("data").unwrap_or_else(|| panic!("{name} does not say what it learnt from"));
         assert!(card.contains(name) && card.contains(data.as_str()), "{name}: the card does not name the data, {data}");
-        let psnr = checkpoint.metadata.metrics.get("set5_psnr").unwrap_or_else(|| panic!("{name} was not measured on Set5"));
-        assert!(card.contains(&format!("{psnr:.2}")), "{name}: {psnr:.2} dB is not in the card");
+        let (metric, scale) = match text(&model, "task") {
+            "superres" => ("set5_psnr", 1.0),
+            "dates" => ("exact_match", 100.0),
+            _ => ("test_2016_flickr_bleu", 1.0),
+        };
+        let value = checkpoint.metadata.metrics.get(metric).unwrap_or_else(|| panic!("{name} has no {metric}"));
+        assert!(card.contains(&format!("{:.2}", scale * value)), "{name}: {metric} {value} is not in the card");
     }
 }

@@ -7,6 +7,7 @@ pub mod device;
 pub mod learner;
 pub mod metrics;
 pub mod optimizer;
+pub mod publish;
 pub mod runs;
 pub mod schedule;
 pub mod seed;

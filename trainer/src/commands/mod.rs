@@ -81,7 +81,7 @@ impl Cli {
             Command::Bench(args) => args.run(),
             Command::Init(args) => args.run(),
             Command::Export(args) => args.run(),
-            Command::Publish { task: publish::Task::Superres(args) } => args.run(),
+            Command::Publish { task } => task.run(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Super-resolution: training and evaluation.
 
-pub mod catalogue;
+pub mod card;
 pub mod config;
 pub mod evaluate;
 pub mod task;

@@ -1,6 +1,7 @@
 //! Translation: sentences of one language to another, and dates of many forms to one.
 
 pub mod bleu;
+pub mod card;
 pub mod chrf;
 pub mod config;
 pub mod corpus;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 pub use superres::{Superres, mean, measure};
-pub use translate::{Searching, open};
+pub use translate::{Searching, open, translate};
 
 #[derive(Debug, Subcommand)]
 pub enum Task {

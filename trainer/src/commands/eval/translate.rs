@@ -84,7 +84,8 @@ pub fn open(weights: &std::path::Path) -> Result<Translator> {
     Translator::new(&checkpoint, &Device::Cpu).with_context(|| weights.display().to_string())
 }
 
-fn translate(translator: &Translator, pairs: &[Pair], search: &Search, name: &str) -> Result<Vec<String>> {
+/// Translates with a progress bar.
+pub fn translate(translator: &Translator, pairs: &[Pair], search: &Search, name: &str) -> Result<Vec<String>> {
     let bar = progress_bar(&format!("{name} {{wide_bar}} {{pos}}/{{len}} ({{eta}} left)"));
     bar.set_length(pairs.len() as u64);
     let translations = evaluate::translate(translator, pairs, search, || bar.inc(1));

@@ -1,32 +1,13 @@
-//! The page's list of models, `models.json`, and the model cards beside it.
+//! What a model card says of a network for super-resolution.
 
 use std::fmt::Write;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
-use shared::catalogue::{Catalogue, Model};
+use anyhow::{Result, bail};
+use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
 use shared::models::ImageConfig;
 
 use super::evaluate::Scores;
-
-/// Reads the list; empty where there is none.
-///
-/// # Errors
-/// When the file is there and broken.
-pub fn read(path: &Path) -> Result<Catalogue> {
-    match std::fs::read_to_string(path) {
-        Ok(json) => Catalogue::parse(&json).with_context(|| path.display().to_string()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Catalogue::default()),
-        Err(e) => Err(e).with_context(|| path.display().to_string()),
-    }
-}
-
-/// SHA-256 in hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// The model card, in Markdown.
 ///

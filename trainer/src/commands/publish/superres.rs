@@ -1,24 +1,17 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
-use shared::catalogue::Model;
-use shared::checkpoint::{Checkpoint, Precision};
+use anyhow::{Result, bail};
+use clap::Args;
+use shared::checkpoint::Checkpoint;
 use shared::session::{Engine, Session};
 use tracing::info;
 
-use super::eval::{mean, measure};
+use crate::commands::eval::{mean, measure};
 use crate::device::Choice;
-use crate::runs::write_atomically;
+use crate::publish::{Entry, publish, rounded};
 use crate::superres::Size;
-use crate::superres::catalogue::{self, card, sha256};
+use crate::superres::card::card;
 use crate::superres::evaluate::Scores;
-
-#[derive(Debug, Subcommand)]
-pub enum Task {
-    /// Publish a super-resolution network.
-    Superres(Superres),
-}
 
 const EXAMPLES: &str = "Example:
   trainer publish superres --weights runs/x4/best.safetensors --size quality --test Set5=data/Set5 \\
@@ -62,13 +55,12 @@ impl Superres {
             Size::Quality => "quality",
             Size::Lesson => bail!("the page has `fast` and `quality`; the lesson's network is not published"),
         };
-        std::fs::create_dir_all(&self.models).with_context(|| self.models.display().to_string())?;
         let mut checkpoint = Checkpoint::read(&self.weights)?;
         if let Some(text) = self.trained_on {
             checkpoint.metadata.provenance.insert("data".to_owned(), text);
         }
-        // What is measured is what the page gets: the weights after rounding to f16.
-        let mut checkpoint = Checkpoint::from_bytes(&checkpoint.to_bytes(Precision::F16)?)?;
+        // What is measured is what the page gets.
+        let mut checkpoint = rounded(&checkpoint)?;
         let session = Session::new(&checkpoint, Engine::Candle(self.device.open()?))?;
         let mut tests: Vec<(String, Scores)> = Vec::new();
         checkpoint.metadata.metrics.clear();
@@ -81,29 +73,9 @@ impl Superres {
             checkpoint.metadata.metrics.extend(metrics.map(|(m, v)| (format!("{key}_{m}"), rounded(v))));
             tests.push((name.clone(), scores));
         }
-        let bytes = checkpoint.to_bytes(Precision::F16)?;
         let scale = checkpoint.image()?.scale();
         let name = format!("superres-x{scale}-{quality}");
-        let model = Model {
-            task: "superres".to_owned(),
-            file: format!("{name}.safetensors"),
-            card: format!("{name}.md"),
-            scale,
-            quality: quality.to_owned(),
-            parameters: checkpoint.tensors.values().map(|t| t.values.len() as u64).sum(),
-            bytes: bytes.len() as u64,
-            sha256: sha256(&bytes),
-            metrics: checkpoint.metadata.metrics.clone(),
-            name,
-        };
-        let at = |file: &str| -> PathBuf { Path::new(&self.models).join(file) };
-        let list = at("models.json");
-        let mut catalogue = catalogue::read(&list)?;
-        // The list comes last: until then the page goes on with what it had.
-        write_atomically(&at(&model.file), &bytes)?;
-        write_atomically(&at(&model.card), card(&model, &checkpoint, &tests)?.as_bytes())?;
-        info!("{}: {} bytes", at(&model.file).display(), model.bytes);
-        catalogue.put(model);
-        write_atomically(&list, catalogue.to_json()?.as_bytes())
+        let entry = Entry { task: "superres", name, scale, quality: quality.to_owned() };
+        publish(&self.models, entry, &checkpoint, |model| card(model, &checkpoint, &tests))
     }
 }
