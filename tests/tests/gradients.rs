@@ -147,6 +147,50 @@ fn instance_norms() {
     check("instance_norm", &[SHAPE, &[3], &[3]], |x| x[0].instance_norm(&x[1], &x[2], 1e-3));
 }
 
+/// Against finite differences in f64, and then our own operations, which are for f32, against those of f64.
+fn check_both(name: &str, dims: &[&[usize]], f: impl Fn(&[Candle]) -> Outcome) {
+    check(name, dims, &f);
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let exact: Vec<Var> = dims.iter().map(|d| random(&mut rng, d, DType::F64)).collect();
+    let single: Vec<Var> = exact.iter().map(|v| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap()).collect();
+    for (i, (got, wanted)) in gradients(&f, &single).iter().zip(gradients(&f, &exact)).enumerate() {
+        let worst = got.iter().zip(&wanted).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max);
+        assert!(worst <= 1e-4, "{name}: input {i} is off by {worst} in f32");
+    }
+}
+
+/// Constants of a case, in the precision of its inputs.
+fn constant(values: &[f64], dims: &[usize], like: &Candle) -> Candle {
+    Candle::from_slice(values, dims, &Device::Cpu).unwrap().to_dtype(like.dtype()).unwrap()
+}
+
+#[test]
+fn sequences() {
+    check_both("tanh", &[SHAPE], |x| Tensor::tanh(&x[0]));
+    check_both("linear", &[&[2, 3, 5], &[4, 5], &[4]], |x| x[0].linear(&x[1], Some(&x[2])));
+    check_both("linear without a bias", &[&[3, 5], &[4, 5]], |x| x[0].linear(&x[1], None));
+    // More features than a vector has lanes, and some left over.
+    check_both("layer_norm", &[&[2, 3, 19], &[19], &[19]], |x| x[0].layer_norm(&x[1], &x[2], 1e-3));
+    let numbers = |like: &Candle| constant(&[2.0, 0.0, 2.0, 1.0], &[2, 2], like);
+    check_both("take", &[&[3, 5]], |x| x[0].take(&numbers(&x[0])));
+    check_both("take of sequences", &[&[3, 2, 5]], |x| x[0].take(&constant(&[2.0, 2.0], &[2], &x[0])));
+    check_both("put", &[&[2, 3, 4], &[2, 1, 4]], |x| x[0].put(&x[1], &constant(&[1.0], &[1], &x[0])));
+}
+
+#[test]
+fn attentions() {
+    let (q, k): (&[usize], &[usize]) = (&[2, 3, 8], &[2, 4, 8]);
+    check_both("attention_weights", &[q, k], |x| x[0].attention_weights(&x[1], 2, None));
+    let mask: Vec<f64> = (0..24).map(|i| f64::from(i % 5) / 3.0).collect();
+    for dims in [[2, 3, 4], [1, 3, 4], [2, 1, 4]] {
+        let count = dims.iter().product();
+        let name = format!("attention_weights with a mask {dims:?}");
+        check_both(&name, &[q, k], |x| x[0].attention_weights(&x[1], 2, Some(&constant(&mask[..count], &dims, &x[0]))));
+    }
+    check_both("attend", &[&[2, 2, 3, 4], k], |x| x[0].attend(&x[1]));
+    check_both("attention", &[q, k, k], |x| x[0].attention_weights(&x[1], 4, None)?.attend(&x[2]));
+}
+
 /// A convolution: sizes, and what it does with them.
 #[derive(Debug, Clone, Copy)]
 struct Conv {
