@@ -114,15 +114,14 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Text`] when the tokenizer fails.
     pub fn words(&self, parts: &[u32]) -> Result<Vec<(Range<usize>, String)>> {
-        // A word begins with a space, written as U+0120, or is a run of marks.
-        let begins = |part: u32, inside: bool| {
+        // With a space, written as U+0120, or with a mark.
+        let begins = |part: u32| {
             let token = part.checked_sub(FIRST).and_then(|id| self.inner.id_to_token(id)).unwrap_or_default();
-            let first = token.chars().next().unwrap_or('\u{120}');
-            first == '\u{120}' || (first.is_ascii_punctuation() && inside)
+            token.chars().next().is_none_or(|first| first == '\u{120}' || first.is_ascii_punctuation())
         };
         let mut starts: Vec<usize> = Vec::new();
         for (i, &part) in parts.iter().enumerate() {
-            if i == 0 || begins(part, true) {
+            if i == 0 || begins(part) {
                 starts.push(i);
             }
         }
