@@ -9,7 +9,7 @@ use shared::layers::Keep;
 use shared::models::{Transformer, TransformerConfig, TranslationConfig};
 use shared::pipeline::search::Search;
 use shared::pipeline::translate::{HIDDEN, Translator};
-use shared::text::Tokenizer;
+use shared::text::{Piece, Tokenizer};
 use shared::{Error, Scope};
 use trainer::variables::{Variables, to_dense};
 
@@ -139,6 +139,22 @@ fn strange_sentences_are_translated_or_refused() {
         let sums = alignment.weights.iter().map(|row| row.iter().sum::<f32>());
         assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-3), "{alignment:?}");
         assert!(alignment.confidence.iter().all(|c| (0.0..=1.0).contains(c)));
+    }
+}
+
+#[test]
+fn long_texts_are_cut_so_that_every_sentence_fits() {
+    let translator = Translator::new(&checkpoint(), &Device::Cpu).unwrap();
+    for text in ["Ein Mann geht. ".repeat(700), "x".repeat(10_000), "🎈".repeat(500), "\u{5d0} ".repeat(300)] {
+        let pieces = translator.pieces(&text).unwrap();
+        let parts = pieces.iter().map(|piece| match piece {
+            Piece::Sentence(sentence) => {
+                assert!(translator.tokenizer().encode(sentence).unwrap().len() <= translator.longest(), "{sentence}");
+                *sentence
+            }
+            Piece::Between(space) => *space,
+        });
+        assert_eq!(parts.collect::<String>(), text);
     }
 }
 

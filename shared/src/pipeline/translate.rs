@@ -7,7 +7,7 @@ use crate::checkpoint::{Checkpoint, Text};
 use crate::engine::candle;
 use crate::layers::Keep;
 use crate::models::{State, Transformer, TranslationConfig};
-use crate::text::{END, START, Tokenizer};
+use crate::text::{END, Piece, START, Tokenizer, pieces};
 use crate::{Error, Result, Scope, Tensor};
 
 /// Added to the ratings of what may not be looked at. Not less: f16 ends at 65,504.
@@ -81,6 +81,29 @@ impl Translator {
     /// Words that a sentence may have.
     pub fn longest(&self) -> usize {
         self.config.length() - 1
+    }
+
+    /// `text` in sentences that are short enough, and what stands between them. Together the pieces are the text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn pieces<'t>(&self, text: &'t str) -> Result<Vec<Piece<'t>>> {
+        let mut all = Vec::new();
+        // A part of a word has a character and more, except in rare scripts.
+        self.cut(text, 2 * self.longest(), &mut all)?;
+        Ok(all)
+    }
+
+    fn cut<'t>(&self, text: &'t str, most: usize, all: &mut Vec<Piece<'t>>) -> Result<()> {
+        for piece in pieces(text, most) {
+            match piece {
+                Piece::Sentence(sentence) if most > 1 && self.tokenizer.encode(sentence)?.len() > self.longest() => {
+                    self.cut(sentence, most / 2, all)?;
+                }
+                piece => all.push(piece),
+            }
+        }
+        Ok(())
     }
 
     /// Begins to translate a sentence.

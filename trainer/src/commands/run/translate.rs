@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use shared::pipeline::search::{Sampling, Search};
 use shared::pipeline::translate::Translator;
-use shared::text::{Piece, pieces};
+use shared::text::Piece;
 
 use crate::commands::eval::{Searching, open};
 use crate::runs::write_atomically;
@@ -51,9 +51,6 @@ pub struct Translate {
 
 /// Likeliest words that --sample draws from.
 const TOP: usize = 50;
-
-/// Characters of a sentence, at most: a part of a word has three and more.
-const LONGEST: usize = 300;
 
 impl Translate {
     pub fn run(self) -> Result<()> {
@@ -101,7 +98,7 @@ impl Translate {
 
     fn write(&self, translator: &Translator, search: &Search, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
-        for piece in pieces(text, LONGEST) {
+        for piece in translator.pieces(text)? {
             match piece {
                 Piece::Between(space) => out.write_all(space.as_bytes())?,
                 Piece::Sentence(sentence) => {
@@ -117,7 +114,8 @@ impl Translate {
     }
 
     fn draw(&self, translator: &Translator, search: &Search, text: &str, path: &std::path::Path) -> Result<()> {
-        let sentence = pieces(text, LONGEST).into_iter().find_map(|p| if let Piece::Sentence(s) = p { Some(s) } else { None });
+        let first = |piece| if let Piece::Sentence(sentence) = piece { Some(sentence) } else { None };
+        let sentence = translator.pieces(text)?.into_iter().find_map(first);
         let sentence = sentence.context("there is no sentence in the text")?;
         let best = translator.translate(sentence, search)?.into_iter().next().context("no translation")?;
         let (svg, png) = heat::draw(translator, sentence, &best)?;
