@@ -160,6 +160,17 @@ fn dates_need_no_data() {
 }
 
 #[test]
+fn lr_find_suggests_for_sentences() {
+    let folder = folder("translate-lr-find");
+    corpus(&folder);
+    let find = ["lr-find", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "60"];
+    let output = succeed(&folder, &[&find[..], &SMALL].concat());
+    let rate: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    assert!((1e-5..1.0).contains(&rate), "{rate}");
+    assert!(folder.join("lr-find.svg").exists());
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let (folder, weights) = (&*TRAINED, weights());
     let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data"];

@@ -74,7 +74,7 @@ impl Cli {
         match self.command {
             Command::Train(args) => args.run(),
             Command::Runs(args) => args.run(),
-            Command::LrFind { task: lr_find::Task::Superres(args) } => args.run(),
+            Command::LrFind { task } => task.run(),
             Command::Data(args) => args.run(),
             Command::Eval { task } => task.run(),
             Command::Run { task } => task.run(),

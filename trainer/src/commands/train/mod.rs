@@ -24,7 +24,8 @@ use crate::runs::{RunFolder, machine, write_atomically};
 use crate::training::{Precision, Training};
 use crate::{superres as enlarging, translate as translating};
 
-pub use superres::Settings;
+pub use superres::Settings as SuperresSettings;
+pub use translate::{DatesSettings, Settings as TranslateSettings};
 
 const EXAMPLES: &str = "Examples:
   Three minutes on made-up pictures, no data needed:
@@ -106,12 +107,11 @@ impl Train {
                 return train(Recipe::Superres(task.settings.config()?), &name, task.how);
             }
             Some(Task::Translate(task)) => {
-                let (name, how) = (task.name(), task.how.clone());
-                return train(Recipe::Translate(task.config()?), &name, how);
+                let name = task.settings.name();
+                return train(Recipe::Translate(task.settings.config()?), &name, task.how);
             }
             Some(Task::Dates(task)) => {
-                let how = task.how.clone();
-                return train(Recipe::Translate(task.config()?), "dates", how);
+                return train(Recipe::Translate(task.settings.config()?), "dates", task.how);
             }
             None => {}
         }

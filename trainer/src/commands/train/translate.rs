@@ -24,6 +24,15 @@ Stop it with Ctrl-C and go on later with the same command and --resume.";
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Translate {
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Everything that decides the result.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
     /// The language to read, by its code: de, en, fr, ..
     #[arg(long, value_name = "CODE")]
     src: String,
@@ -40,8 +49,6 @@ pub struct Translate {
     network: Network,
     #[command(flatten)]
     training: TrainingArgs,
-    #[command(flatten)]
-    pub how: How,
 }
 
 const DATES_EXAMPLES: &str = "Examples:
@@ -55,11 +62,18 @@ const DATES_EXAMPLES: &str = "Examples:
 #[command(after_help = DATES_EXAMPLES)]
 pub struct Dates {
     #[command(flatten)]
+    pub settings: DatesSettings,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Everything that decides the result.
+#[derive(Debug, Clone, Args)]
+pub struct DatesSettings {
+    #[command(flatten)]
     network: Network,
     #[command(flatten)]
     training: TrainingArgs,
-    #[command(flatten)]
-    pub how: How,
 }
 
 /// The network's size and what keeps it from learning by heart; without a value, what suits the task.
@@ -107,7 +121,7 @@ impl Network {
     }
 }
 
-impl Translate {
+impl Settings {
     /// What the run is called where no name is given.
     pub fn name(&self) -> String {
         format!("translate-{}-{}", self.src, self.tgt)
@@ -135,7 +149,7 @@ impl Translate {
     }
 }
 
-impl Dates {
+impl DatesSettings {
     /// The configuration.
     ///
     /// # Errors
