@@ -1,10 +1,13 @@
 //! How good translations are.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 use shared::pipeline::search::Search;
 use shared::pipeline::translate::Translator;
+use tracing::warn;
 
 use super::corpus::Pair;
 use super::{bleu, chrf};
@@ -27,16 +30,25 @@ pub struct Scores {
 /// # Errors
 /// When the engine fails.
 pub fn translate(translator: &Translator, pairs: &[Pair], search: &Search, done: impl Fn() + Sync) -> Result<Vec<String>> {
+    let refused = AtomicUsize::new(0);
     let one = |pair: &Pair| {
         let text = match translator.translate(&pair.source, search) {
             Ok(all) => all.into_iter().next().map(|t| t.text).unwrap_or_default(),
-            Err(shared::Error::Text(_)) => String::new(),
+            Err(shared::Error::Text(_)) => {
+                refused.fetch_add(1, Ordering::Relaxed);
+                String::new()
+            }
             Err(e) => return Err(e.into()),
         };
         done();
         Ok(text)
     };
-    pairs.par_iter().map(one).collect()
+    let translations = pairs.par_iter().map(one).collect();
+    match refused.into_inner() {
+        0 => {}
+        count => warn!("{count} of {} sentences are too long for the network and count as not translated", pairs.len()),
+    }
+    translations
 }
 
 /// Compares translations with the references.
