@@ -160,6 +160,19 @@ fn dates_need_no_data() {
 }
 
 #[test]
+fn weights_to_start_from_bring_their_words() {
+    let folder = folder("translate-from");
+    corpus(&folder);
+    // Other data would give other words.
+    fs::write(folder.join("more.tsv"), "Guten Tag\tGood day\n".repeat(3) + &"Morgen\tMorning\n".repeat(60)).unwrap();
+    let weights = weights();
+    let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--data", "more.tsv", "--steps", "1"];
+    succeed(&folder, &[&train[..], &SMALL, &["--from", &weights, "--name", "on"]].concat());
+    let tokenizer = |root: &Path, run: &str| fs::read(root.join("runs").join(run).join("tokenizer.json")).unwrap();
+    assert_eq!(tokenizer(&folder, "on"), tokenizer(&TRAINED, "translate-de-en"));
+}
+
+#[test]
 fn lr_find_suggests_for_sentences() {
     let folder = folder("translate-lr-find");
     corpus(&folder);

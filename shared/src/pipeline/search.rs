@@ -52,7 +52,8 @@ pub struct Sampling {
 
 impl Default for Search {
     fn default() -> Self {
-        Self { beam: 5, length_penalty: 0.6, coverage: 0.0, most: 128, sampling: None }
+        // BLEU on Multi30k's validation set, de to en, beam 5: 28.6 at 0.6, 29.1 at 1, 29.7 at 1.4, 28.4 at 2.
+        Self { beam: 5, length_penalty: 1.4, coverage: 0.0, most: 128, sampling: None }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use shared::Scope;
-use shared::checkpoint::{Metadata, Text};
+use shared::checkpoint::{Checkpoint, Metadata, Text};
 use shared::models::{Transformer, TransformerConfig, TranslationConfig};
 use shared::text::Tokenizer;
 use tracing::info;
@@ -98,7 +98,8 @@ impl Config {
         Ok(self.network.config(self.vocabulary as usize).validate()?)
     }
 
-    /// Reads the data and builds what is learnt, with the run at its beginning. `tokenizer` is that of a run to go on with.
+    /// Reads the data and builds what is learnt, with the run at its beginning. `tokenizer` is that of a run to go on with; without
+    /// it, it is that of the weights to start from, or learnt.
     ///
     /// # Errors
     /// When there is no data, or `from` does not fit.
@@ -109,6 +110,8 @@ impl Config {
         bar: impl Fn(&str) -> ProgressBar,
     ) -> Result<(Translating, Run)> {
         let (train, valid) = self.pairs()?;
+        // Weights to start from know the words of their own tokenizer.
+        let tokenizer = tokenizer.map_or_else(|| self.inherited(), |tokenizer| Ok(Some(tokenizer)))?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => {
@@ -166,6 +169,13 @@ impl Config {
             exact: self.data.is_empty(),
         };
         Ok((task, run))
+    }
+
+    /// The tokenizer of the weights to start from.
+    fn inherited(&self) -> Result<Option<Tokenizer>> {
+        let Some(from) = &self.training.from else { return Ok(None) };
+        let text = Checkpoint::read(from)?.metadata.text;
+        text.map(|text| Tokenizer::parse(&text.tokenizer)).transpose().with_context(|| from.display().to_string())
     }
 
     /// Pairs to learn from, and to validate on.

@@ -22,8 +22,8 @@ pub struct Searching {
     /// Sentences that are followed at once; 1 is greedy and fast.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=64))]
     beam: u16,
-    /// 0 prefers short translations, 1 long ones.
-    #[arg(long, default_value_t = 0.6)]
+    /// 0 prefers short translations, 2 long ones.
+    #[arg(long, default_value_t = Search::default().length_penalty)]
     length_penalty: f32,
     /// Rewards looking at every word of the source; 0 does not, 0.2 a little.
     #[arg(long, default_value_t = 0.0)]
