@@ -167,22 +167,23 @@ impl Bench {
 
     /// The networks that were asked for; where none were, those of the page.
     fn networks(&self) -> Result<Vec<Named>> {
-        let mut files = self.weights.clone();
-        if files.is_empty() && self.config.is_empty() {
-            let shipped = Path::new("web/models");
-            let entries = std::fs::read_dir(shipped).into_iter().flatten().flatten().map(|entry| entry.path());
-            let for_pictures = |path: &PathBuf| Checkpoint::read(path).is_ok_and(|checkpoint| checkpoint.image().is_ok());
-            let weights = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "safetensors");
-            files.extend(entries.filter(|path| weights(path) && for_pictures(path)));
-            files.sort();
-            ensure!(!files.is_empty(), "{} has no networks: name some by --weights or --config", shipped.display());
-        }
         let read = |file: &PathBuf| -> Result<Named> {
             let arguments = ["--weights".to_owned(), file.display().to_string()];
             let checkpoint = Checkpoint::read(file)?;
             let config = *checkpoint.image().with_context(|| file.display().to_string())?;
             Ok(Named { name: stem(file), config, checkpoint, arguments })
         };
+        if self.weights.is_empty() && self.config.is_empty() {
+            let shipped = Path::new("web/models");
+            let entries = std::fs::read_dir(shipped).into_iter().flatten().flatten().map(|entry| entry.path());
+            let weights = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "safetensors");
+            let mut files: Vec<PathBuf> = entries.filter(weights).collect();
+            files.sort();
+            // Others are for sentences.
+            let networks: Vec<Named> = files.iter().filter_map(|file| read(file).ok()).collect();
+            ensure!(!networks.is_empty(), "{} has no networks: name some by --weights or --config", shipped.display());
+            return Ok(networks);
+        }
         let make = |config: &String| -> Result<Named> {
             let checkpoint = init::random(config, 0)?;
             let arguments = ["--config".to_owned(), config.clone()];
@@ -190,7 +191,7 @@ impl Bench {
             let name = serde_json::to_value(config)?["model"].as_str().unwrap_or("network").to_owned();
             Ok(Named { name, config, checkpoint, arguments })
         };
-        files.iter().map(read).chain(self.config.iter().map(make)).collect()
+        self.weights.iter().map(read).chain(self.config.iter().map(make)).collect()
     }
 
     fn measure_scale(&self) -> Result<Vec<scale::Point>> {

@@ -62,7 +62,7 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// Text, axes and references on white; in SVG they take the colour of the text around.
-const INK: RGBColor = RGBColor(60, 64, 72);
+pub const INK: RGBColor = RGBColor(60, 64, 72);
 const INK_IN_SVG: &str = "#3C4048";
 
 /// A loss is drawn on a logarithmic axis when its highest value is more than so many times its lowest.
@@ -202,8 +202,24 @@ pub fn png(panels: &[Panel]) -> Result<Vec<u8>> {
     let root = BitMapBackend::with_buffer(&mut rgb, (width, height)).into_drawing_area();
     draw(&root, panels)?;
     drop(root);
+    encode(&rgb, (width, height))
+}
+
+/// What was drawn into a buffer, as PNG.
+///
+/// # Errors
+/// When the buffer has not this size.
+pub fn encode(rgb: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>> {
     let rgba = rgb.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
     Ok(Picture::from_rgba8(width as usize, height as usize, rgba)?.encode(Format::Png)?)
+}
+
+/// Makes the program's own font known, so that pictures look the same on every machine.
+pub fn register() {
+    static FONT: Once = Once::new();
+    FONT.call_once(|| {
+        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
+    });
 }
 
 /// Rows and columns of panels.
@@ -220,11 +236,7 @@ fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, panels: &[Panel]) -> Re
 where
     B::ErrorType: 'static,
 {
-    static FONT: Once = Once::new();
-    // The program's own, so that the plots look the same on every machine.
-    FONT.call_once(|| {
-        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
-    });
+    register();
     for (area, panel) in root.split_evenly(grid(panels)).iter().zip(panels) {
         draw_panel(area, panel).map_err(|e| anyhow!("cannot plot {}: {e}", panel.title))?;
     }

@@ -109,11 +109,11 @@ fn pair(source: &str, target: &str) -> Option<Pair> {
 
 fn text(path: &Path) -> Result<String> {
     let mut text = String::new();
-    let file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(File::open(path)?);
     if path.extension().is_some_and(|e| e == "gz") {
         flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text)?;
     } else {
-        BufReader::new(file).read_to_string(&mut text)?;
+        file.read_to_string(&mut text)?;
     }
     Ok(text)
 }

@@ -1,17 +1,15 @@
 //! Which word came from which, as a picture.
 
-use std::sync::Once;
-
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
-use plotters::style::{FontStyle, FontTransform, register_font};
-use shared::picture::{Format, Picture};
+use plotters::style::FontTransform;
 use shared::pipeline::translate::{Alignment, Translation, Translator};
+
+use crate::runs::plot::{self, INK};
 
 /// Pixels of a cell, and for the words beside and above. Drawn at twice the size: the backends know whole pixels only.
 const CELL: i32 = 48;
 const MARGIN: i32 = 220;
-const INK: RGBColor = RGBColor(60, 64, 72);
 const FULL: RGBColor = RGBColor(0, 90, 160);
 
 /// The attention of the decoder's last layer, the mean of its heads: a row a word of the translation, a column a word of the
@@ -27,18 +25,14 @@ pub fn draw(translator: &Translator, sentence: &str, translation: &Translation) 
     paint(&SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area(), &alignment)?;
     let mut rgb = vec![255; 3 * width as usize * height as usize];
     paint(&BitMapBackend::with_buffer(&mut rgb, (width, height)).into_drawing_area(), &alignment)?;
-    let rgba = rgb.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
-    Ok((svg, Picture::from_rgba8(width as usize, height as usize, rgba)?.encode(Format::Png)?))
+    Ok((svg, plot::encode(&rgb, (width, height))?))
 }
 
 fn paint<B: DrawingBackend>(root: &DrawingArea<B, plotters::coord::Shift>, alignment: &Alignment) -> Result<()>
 where
     B::ErrorType: 'static,
 {
-    static FONT: Once = Once::new();
-    FONT.call_once(|| {
-        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
-    });
+    plot::register();
     let drawn = || -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         root.fill(&WHITE)?;
         let text = ("sans-serif", 24).into_font().color(&INK);

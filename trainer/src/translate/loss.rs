@@ -3,6 +3,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use shared::engine::candle::f32s;
 
 /// The mean over words of `-(1 - smoothing) ln p[target] - smoothing * mean over v of ln p[v]`, a scalar. `logits` are `[R, V]`,
 /// `targets` the R right words; `None` counts nothing.
@@ -33,13 +34,6 @@ pub fn cross_entropy(logits: &Tensor, targets: &[Option<u32>], smoothing: f32) -
 struct CrossEntropy {
     targets: Vec<Option<u32>>,
     smoothing: f32,
-}
-
-fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
-        _ => bail!("internal: contiguous f32 only"),
-    }
 }
 
 impl CrossEntropy {

@@ -3,13 +3,13 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 use super::planes::{Geometry, MAX_TAPS, mirrored};
-use super::{direct, f32s, sum_per_channel};
+use super::{direct, f32s, ours, sum_per_channel};
 use crate::tensor::Padding;
 
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, padding: Padding) -> crate::Result<Tensor> {
     let kernel = weight.dim(2)?;
     let direct = padding.size() < kernel && stride <= kernel && kernel * kernel <= MAX_TAPS;
-    if direct && x.device().is_cpu() && x.dtype() == DType::F32 {
+    if direct && ours(x) {
         let zeros;
         let bias = match bias {
             Some(bias) => bias,

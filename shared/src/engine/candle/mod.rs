@@ -148,8 +148,16 @@ pub fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
-/// The values of a contiguous f32 tensor on the CPU.
-fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+/// Whether our own operations are for this tensor: f32 on the CPU.
+fn ours(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// The values of a contiguous f32 tensor on the CPU, for operations of our own.
+///
+/// # Errors
+/// When it is another.
+pub fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
     match storage {
         CpuStorage::F32(values) => Ok(&values[activation::contiguous(layout)?]),
         _ => candle_core::bail!("internal: f32 only"),

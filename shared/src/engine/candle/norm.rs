@@ -1,12 +1,12 @@
 //! Instance norm. On the CPU two passes forward; put together from candle's operations it takes nine.
 
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{f32s, sum_per_channel};
+use super::{f32s, ours, sum_per_channel};
 
 pub fn instance_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f32) -> crate::Result<Tensor> {
-    if x.device().is_cpu() && x.dtype() == DType::F32 {
+    if ours(x) {
         let norm = InstanceNorm { epsilon };
         return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm)?);
     }

@@ -6,16 +6,17 @@
 //! writes into a slice of its own.
 #![allow(unsafe_code)]
 
-use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+
+use super::ours;
 
 /// Multiply-adds of a task: about 50 us with AVX2, ten times what handing it over costs.
 const TASK: usize = 1 << 21;
 
 /// The product of the last two dimensions, `[.., M, K]` and `[.., K, P]`, where all before these are equal.
 pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let ours = a.device().is_cpu() && a.dtype() == DType::F32 && b.dtype() == DType::F32;
-    if ours { a.apply_op2(b, Product) } else { a.contiguous()?.matmul(&b.contiguous()?) }
+    if ours(a) && ours(b) { a.apply_op2(b, Product) } else { a.contiguous()?.matmul(&b.contiguous()?) }
 }
 
 struct Product;

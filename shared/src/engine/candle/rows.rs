@@ -1,18 +1,13 @@
 //! What works on rows of features: sums over rows, layer norm, softmax. On the CPU in one pass each, all threads at work;
 //! candle's own reductions and broadcasts walk over the elements one by one on one thread.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::f32s;
+use super::{f32s, ours};
 
 /// Elements per task: large enough that a task outweighs its hand-over.
 const CHUNK: usize = 1 << 14;
-
-/// Whether the passes below are for this tensor.
-fn ours(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
-}
 
 /// Rows per task.
 fn rows(features: usize) -> usize {
