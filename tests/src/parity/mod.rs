@@ -3,6 +3,26 @@
 //! A case is written once, generic over the engine. `tests/tests/parity.rs` runs the suite on WebGPU natively,
 //! `tests/tests/parity_browser.rs` the same one in a browser, `tests/tests/onnx.rs` on what the ONNX engine writes.
 
+/// Cases that make of `x` and constants what stands there, each a type of its own, and `all`, which runs them.
+macro_rules! cases {
+    ($($(#[$doc:meta])* $name:ident |$x:ident, $c:ident| $body:expr;)*) => {
+        $($(#[$doc])* pub struct $name;
+        impl Compute for $name {
+            fn compute<T: Tensor>(&self, $x: &T, $c: &Scope<T>) -> Result<T> {
+                $body
+            }
+        })*
+
+        /// Every case of this file that takes any input of its kind.
+        pub async fn all(engine: &impl Engine, dims: &[usize], report: &mut Report) {
+            $(
+                let name = format!("{} {dims:?}", stringify!($name));
+                report.add(&name, engine.check(&name, dims, OPERATION, &$name).await);
+            )*
+        }
+    };
+}
+
 pub mod operations;
 pub mod sequences;
 
@@ -222,7 +242,7 @@ pub async fn operations(engine: &impl Engine) -> Report {
     }
     operations::ranks(engine, &mut report).await;
     for dims in [[3, 6, 8], [4, 1, 16], [3, 5, 13]] {
-        sequences::operations(engine, &dims, &mut report).await;
+        sequences::all(engine, &dims, &mut report).await;
     }
     operations::convolutions(engine, &mut report).await;
     report

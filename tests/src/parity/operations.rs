@@ -14,25 +14,6 @@ impl Compute for Conv {
     }
 }
 
-macro_rules! operations {
-    ($($(#[$doc:meta])* $name:ident |$x:ident, $c:ident| $body:expr;)*) => {
-        $($(#[$doc])* pub struct $name;
-        impl Compute for $name {
-            fn compute<T: Tensor>(&self, $x: &T, $c: &Scope<T>) -> Result<T> {
-                $body
-            }
-        })*
-
-        /// Every operation that works on tensors of any shape, and every chain.
-        pub async fn all(engine: &impl Engine, dims: &[usize], report: &mut Report) {
-            $(
-                let name = format!("{} {dims:?}", stringify!($name));
-                report.add(&name, engine.check(&name, dims, OPERATION, &$name).await);
-            )*
-        }
-    };
-}
-
 /// A convolution that keeps the shape.
 fn conv<T: Tensor>(x: &T, name: &str, kernel: usize, constants: &Scope<T>) -> Result<T> {
     let c = x.dims()[1];
@@ -52,7 +33,7 @@ fn other<T: Tensor>(x: &T, constants: &Scope<T>) -> Result<T> {
     constants.get("other", x.dims(), Init::Const(0.0))
 }
 
-operations! {
+cases! {
     /// The input itself.
     Identity |x, _c| Ok(x.clone());
     /// A constant: the input is not needed.

@@ -4,26 +4,6 @@ use super::*;
 use shared::layers::Keep;
 use shared::models::{Transformer, TransformerConfig};
 
-/// What works on sequences, and chains that plans fuse.
-macro_rules! sequences {
-    ($($(#[$doc:meta])* $name:ident |$x:ident, $c:ident| $body:expr;)*) => {
-        $($(#[$doc])* pub struct $name;
-        impl Compute for $name {
-            fn compute<T: Tensor>(&self, $x: &T, $c: &Scope<T>) -> Result<T> {
-                $body
-            }
-        })*
-
-        /// Every operation on sequences `[B, T, F]`, and every chain.
-        pub async fn operations(engine: &impl Engine, dims: &[usize], report: &mut Report) {
-            $(
-                let name = format!("{} {dims:?}", stringify!($name));
-                report.add(&name, engine.check(&name, dims, OPERATION, &$name).await);
-            )*
-        }
-    };
-}
-
 fn linear<T: Tensor>(x: &T, name: &str, outputs: usize, bias: bool, constants: &Scope<T>) -> Result<T> {
     let inputs = x.dims().last().copied().unwrap_or_default();
     let scope = constants.sub(name);
@@ -44,7 +24,7 @@ fn numbers<T: Tensor>(name: &str, dims: &[usize], constants: &Scope<T>) -> Resul
     constants.get(&format!("numbers.{name}"), dims, Init::Const(0.0))
 }
 
-sequences! {
+cases! {
     /// To other features, and an activation that joins.
     LinearRelu |x, c| linear(x, "a", 7, true, c)?.relu();
     /// Without a bias, of a row alone.

@@ -108,16 +108,48 @@ struct Network {
     smoothing: Option<f64>,
 }
 
+/// What a task takes where nothing is given.
+struct Usual {
+    vocabulary: u32,
+    /// Dropout and label smoothing.
+    regular: f64,
+    size: Size,
+}
+
+const SENTENCES: Usual = Usual { vocabulary: 8000, regular: 0.1, size: Size::SENTENCES };
+const DATES: Usual = Usual { vocabulary: 400, regular: 0.0, size: Size::DATES };
+
 impl Network {
-    fn size(&self, default: Size) -> Size {
-        Size {
-            features: self.features.unwrap_or(default.features),
-            heads: self.heads.unwrap_or(default.heads),
-            hidden: self.hidden.unwrap_or(default.hidden),
-            encoder: self.encoder.unwrap_or(default.encoder),
-            decoder: self.decoder.unwrap_or(default.decoder),
-            length: default.length,
-        }
+    /// The configuration of a run from `source` to `target` on `data`.
+    fn config(
+        self,
+        [source, target]: [String; 2],
+        data: Vec<PathBuf>,
+        columns: Vec<String>,
+        training: TrainingArgs,
+        usual: &Usual,
+    ) -> Result<Config> {
+        let config = Config {
+            data,
+            source,
+            target,
+            columns,
+            batch: self.batch,
+            vocabulary: self.vocabulary.unwrap_or(usual.vocabulary),
+            dropout: self.dropout.unwrap_or(usual.regular),
+            smoothing: self.smoothing.unwrap_or(usual.regular),
+            network: Size {
+                features: self.features.unwrap_or(usual.size.features),
+                heads: self.heads.unwrap_or(usual.size.heads),
+                hidden: self.hidden.unwrap_or(usual.size.hidden),
+                encoder: self.encoder.unwrap_or(usual.size.encoder),
+                decoder: self.decoder.unwrap_or(usual.size.decoder),
+                length: usual.size.length,
+            },
+            training: training.training(RATE)?,
+        };
+        config.validate()?;
+        Ok(config)
     }
 }
 
@@ -132,20 +164,7 @@ impl Settings {
     /// # Errors
     /// When a value makes no sense.
     pub fn config(self) -> Result<Config> {
-        let config = Config {
-            data: self.data,
-            source: self.src,
-            target: self.tgt,
-            columns: self.columns,
-            batch: self.network.batch,
-            vocabulary: self.network.vocabulary.unwrap_or(8000),
-            dropout: self.network.dropout.unwrap_or(0.1),
-            smoothing: self.network.smoothing.unwrap_or(0.1),
-            network: self.network.size(Size::SENTENCES),
-            training: self.training.training(RATE)?,
-        };
-        config.validate()?;
-        Ok(config)
+        self.network.config([self.src, self.tgt], self.data, self.columns, self.training, &SENTENCES)
     }
 }
 
@@ -155,19 +174,7 @@ impl DatesSettings {
     /// # Errors
     /// When a value makes no sense.
     pub fn config(self) -> Result<Config> {
-        let config = Config {
-            data: Vec::new(),
-            source: dates::SOURCE.to_owned(),
-            target: dates::TARGET.to_owned(),
-            columns: Vec::new(),
-            batch: self.network.batch,
-            vocabulary: self.network.vocabulary.unwrap_or(400),
-            dropout: self.network.dropout.unwrap_or(0.0),
-            smoothing: self.network.smoothing.unwrap_or(0.0),
-            network: self.network.size(Size::DATES),
-            training: self.training.training(RATE)?,
-        };
-        config.validate()?;
-        Ok(config)
+        let languages = [dates::SOURCE, dates::TARGET].map(str::to_owned);
+        self.network.config(languages, Vec::new(), Vec::new(), self.training, &DATES)
     }
 }
