@@ -345,11 +345,13 @@ async fn several_workers_give_the_same_picture() -> Result<()> {
 async fn one_worker_does_it_where_more_do_not_start() -> Result<()> {
     let visit = Visit::new()?;
     let loader = visit.folder.path().join("worker_loader.js");
-    let broken = format!("if (self.name === 'hand') throw new Error('worn out');\n{}", fs::read_to_string(&loader)?);
+    // All at once, or the first error ends the others before theirs.
+    let breaks = "if (self.name === 'hand') { while (Date.now() % 1000 > 5); throw new Error('worn out'); }";
+    let broken = format!("{breaks}\n{}", fs::read_to_string(&loader)?);
     fs::write(&loader, broken)?;
     let browser = visit.browser("?engine=cpu").await?;
-    threads(&browser, 2).await?;
-    enlarge(&browser, "wide.png", &picture(400, 150), 2, "fast").await?;
+    threads(&browser, 4).await?;
+    enlarge(&browser, "wide.png", &picture(700, 150), 2, "fast").await?;
     state(&browser, "done", 120).await?;
     ensure!(text(&browser, "fact-engine").await? == "CPU (wasm SIMD)");
     let log = browser.log().await?;

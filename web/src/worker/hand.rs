@@ -34,9 +34,6 @@ pub struct Hand {
     waiting: Waiting,
     /// Its first word, before which it hears nothing.
     ready: RefCell<Option<oneshot::Receiver<Answer>>>,
-    // They must live as long as the worker.
-    _heard: Closure<dyn FnMut(MessageEvent)>,
-    _died: Closure<dyn FnMut(ErrorEvent)>,
 }
 
 impl Hand {
@@ -70,9 +67,10 @@ impl Hand {
             // Dropping the senders tells those who wait.
             *asked.borrow_mut() = Err(event.message());
         });
-        worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
-        worker.set_onerror(Some(died.as_ref().unchecked_ref()));
-        Ok(Self { worker, waiting, ready: RefCell::new(Some(ready)), _heard: heard, _died: died })
+        // They are the worker's, not ours: its error may be on the way when we drop it, and needs a listener that prevents it.
+        worker.set_onmessage(Some(heard.into_js_value().unchecked_ref()));
+        worker.set_onerror(Some(died.into_js_value().unchecked_ref()));
+        Ok(Self { worker, waiting, ready: RefCell::new(Some(ready)) })
     }
 
     /// Gives it a network, a checkpoint's bytes.
