@@ -30,6 +30,12 @@ pub struct Model {
     /// `fast` or `quality`; nothing where there is no choice.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub quality: String,
+    /// The language that is read, by its code, or `dates`; nothing where there are pictures.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// The language that is written, or `iso`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub target: String,
     /// How many weights.
     pub parameters: u64,
     /// The size of `file`.
@@ -121,6 +127,27 @@ impl Model {
         }
     }
 
+    /// What was measured, for people.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let mut facts = Vec::new();
+        if let Some((psnr, bicubic)) = self.psnr() {
+            facts.push(("PSNR on Set5".to_owned(), format!("{psnr:.2} dB (bicubic {bicubic:.2} dB)")));
+        }
+        for (metric, value) in &self.metrics {
+            let set = |suffix| metric.strip_suffix(suffix).map(|set: &str| set.replace('_', " "));
+            if metric == "set5_ssim" {
+                facts.push(("SSIM on Set5".to_owned(), format!("{value:.4}")));
+            } else if metric == "exact_match" {
+                facts.push(("Right".to_owned(), format!("{:.2} %", 100.0 * value)));
+            } else if let Some(set) = set("_bleu") {
+                facts.push((format!("BLEU, {set}"), format!("{value:.1}")));
+            } else if let Some(set) = set("_chrf") {
+                facts.push((format!("chrF, {set}"), format!("{value:.1}")));
+            }
+        }
+        facts
+    }
+
     /// PSNR on Set5, and that of bicubic enlargement beside it, in dB.
     pub fn psnr(&self) -> Option<(f64, f64)> {
         Some((*self.metrics.get("set5_psnr")?, *self.metrics.get("set5_bicubic_psnr")?))
@@ -161,6 +188,14 @@ mod tests {
         assert_eq!(list.models.len(), 3);
         assert!(list.models.contains(&again));
         assert_eq!(Catalogue::parse(&list.to_json().unwrap()).unwrap(), list);
+    }
+
+    #[test]
+    fn says_what_was_measured() {
+        let mut model = Catalogue::parse(&list("w.safetensors", 4)).unwrap().models.remove(0);
+        model.metrics.extend([("test_2016_flickr_bleu".to_owned(), 30.25), ("exact_match".to_owned(), 0.9997)]);
+        let facts: Vec<String> = model.facts().into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        assert_eq!(facts, ["PSNR on Set5: 31.20 dB (bicubic 28.42 dB)", "Right: 99.97 %", "BLEU, test 2016 flickr: 30.2"]);
     }
 
     #[test]

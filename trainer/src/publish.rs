@@ -38,12 +38,15 @@ pub fn publish(models: &Path, entry: Entry, checkpoint: &Checkpoint, card: impl 
     std::fs::create_dir_all(models).with_context(|| models.display().to_string())?;
     let bytes = checkpoint.to_bytes(Precision::F16)?;
     let Entry { task, name, scale, quality } = entry;
+    let (source, target) = checkpoint.metadata.text.as_ref().map(|t| (t.source.clone(), t.target.clone())).unwrap_or_default();
     let model = Model {
         task: task.to_owned(),
         file: format!("{name}.safetensors"),
         card: format!("{name}.md"),
         scale,
         quality,
+        source,
+        target,
         parameters: checkpoint.tensors.values().map(|t| t.values.len() as u64).sum(),
         bytes: bytes.len() as u64,
         sha256: sha256(&bytes),

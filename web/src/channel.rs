@@ -1,4 +1,4 @@
-//! Messages on their way between page and worker: `[json, buffer or null]`.
+//! Messages on their way between page and workers: `[json, buffer or null]`.
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use serde::Serialize;
@@ -6,8 +6,10 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, Worker};
 
-/// What trunk calls the worker's starter.
-pub const WORKER: &str = "./worker_loader.js";
+/// What trunk calls the starter of the worker for pictures.
+pub const PICTURES: &str = "./pictures_loader.js";
+/// That of the worker for sentences.
+pub const SENTENCES: &str = "./sentences_loader.js";
 
 /// One end of a channel that can send.
 pub trait Port {

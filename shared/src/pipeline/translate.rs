@@ -7,7 +7,7 @@ use crate::checkpoint::{Checkpoint, Text};
 use crate::engine::candle;
 use crate::layers::Keep;
 use crate::models::{State, Transformer, TranslationConfig};
-use crate::text::{END, Piece, START, Tokenizer, pieces};
+use crate::text::{DATES, END, Piece, START, Tokenizer, Unit, pieces};
 use crate::{Error, Result, Scope, Tensor};
 
 /// Added to the ratings of what may not be looked at. Not less: f16 ends at 65,504.
@@ -89,16 +89,17 @@ impl Translator {
     /// When the tokenizer fails.
     pub fn pieces<'t>(&self, text: &'t str) -> Result<Vec<Piece<'t>>> {
         let mut all = Vec::new();
+        let unit = if self.text.source == DATES { Unit::Line } else { Unit::Sentence };
         // A part of a word has a character and more, except in rare scripts.
-        self.cut(text, 2 * self.longest(), &mut all)?;
+        self.cut(text, unit, 2 * self.longest(), &mut all)?;
         Ok(all)
     }
 
-    fn cut<'t>(&self, text: &'t str, most: usize, all: &mut Vec<Piece<'t>>) -> Result<()> {
-        for piece in pieces(text, most) {
+    fn cut<'t>(&self, text: &'t str, unit: Unit, most: usize, all: &mut Vec<Piece<'t>>) -> Result<()> {
+        for piece in pieces(text, unit, most) {
             match piece {
                 Piece::Sentence(sentence) if most > 1 && self.tokenizer.encode(sentence)?.len() > self.longest() => {
-                    self.cut(sentence, most / 2, all)?;
+                    self.cut(sentence, unit, most / 2, all)?;
                 }
                 piece => all.push(piece),
             }

@@ -3,7 +3,7 @@
 mod sentences;
 mod tokenizer;
 
-pub use sentences::{Piece, pieces};
+pub use sentences::{Piece, Unit, pieces};
 pub use tokenizer::{FIRST, Tokenizer};
 
 /// Fills a batch behind the end of a sentence.
@@ -12,3 +12,6 @@ pub const PADDING: u32 = 0;
 pub const START: u32 = 1;
 /// What a decoder gives after the last word.
 pub const END: u32 = 2;
+
+/// In place of a language: dates, one a line.
+pub const DATES: &str = "dates";

@@ -18,9 +18,18 @@ const SHORT: [&str; 22] = [
     "mme", "mlle", "p.ex",
 ];
 
-/// Cuts `text` after `.`, `!`, `?` and `…` where white space follows, after CJK full stops, and at line breaks; a piece longer than `most`
+/// What a text is cut into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// What ends with a full stop, or with the line.
+    Sentence,
+    /// What ends with the line: “Dec. 24, 2025” is one.
+    Line,
+}
+
+/// Cuts `text` into sentences after `.`, `!`, `?` and `…` where white space follows, after CJK full stops, and at line breaks; a piece longer than `most`
 /// characters is cut at a space, or in the middle of a word where there is none. Together the pieces are the text.
-pub fn pieces(text: &str, most: usize) -> Vec<Piece<'_>> {
+pub fn pieces(text: &str, unit: Unit, most: usize) -> Vec<Piece<'_>> {
     let most = most.max(1);
     let mut all = Vec::new();
     let mut rest = text;
@@ -32,7 +41,7 @@ pub fn pieces(text: &str, most: usize) -> Vec<Piece<'_>> {
             rest = after;
             continue;
         }
-        let end = cut(rest, most);
+        let end = cut(rest, unit, most);
         let (sentence, after) = rest.split_at(end);
         let trimmed = sentence.trim_end();
         all.push(Piece::Sentence(trimmed));
@@ -45,7 +54,7 @@ pub fn pieces(text: &str, most: usize) -> Vec<Piece<'_>> {
 }
 
 /// Where the sentence at the beginning of `text` ends, in bytes; above 0.
-fn cut(text: &str, most: usize) -> usize {
+fn cut(text: &str, unit: Unit, most: usize) -> usize {
     let mut space = None;
     for (count, (at, c)) in text.char_indices().enumerate() {
         if count >= most {
@@ -56,6 +65,9 @@ fn cut(text: &str, most: usize) -> usize {
         }
         if c.is_whitespace() {
             space = Some(at);
+        }
+        if unit == Unit::Line {
+            continue;
         }
         if "。！？".contains(c) {
             return at + c.len_utf8();
@@ -90,7 +102,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn sentences(text: &str) -> Vec<&str> {
-        pieces(text, 200).into_iter().filter_map(|p| if let Piece::Sentence(s) = p { Some(s) } else { None }).collect()
+        pieces(text, Unit::Sentence, 200)
+            .into_iter()
+            .filter_map(|p| if let Piece::Sentence(s) = p { Some(s) } else { None })
+            .collect()
     }
 
     #[test]
@@ -102,14 +117,16 @@ mod tests {
         assert_eq!(sentences("One\n\nTwo\r\nThree"), ["One", "Two", "Three"]);
         assert_eq!(sentences("Really?! Yes..."), ["Really?!", "Yes..."]);
         assert_eq!(sentences("你好。世界！"), ["你好。", "世界！"]);
-        assert_eq!(pieces("a\n\nb", 9)[1], Piece::Between("\n\n"));
+        assert_eq!(pieces("a\n\nb", Unit::Sentence, 9)[1], Piece::Between("\n\n"));
+        assert_eq!(pieces("Dec. 24, 2025\n", Unit::Line, 99)[0], Piece::Sentence("Dec. 24, 2025"));
     }
 
     proptest! {
         #[test]
-        fn the_pieces_are_the_text(text in "(\\PC|[ .!?\\n\"]){0,60}", most in 1usize..30) {
+        fn the_pieces_are_the_text(text in "(\\PC|[ .!?\\n\"]){0,60}", most in 1usize..30, line in any::<bool>()) {
             let mut whole = String::new();
-            for piece in pieces(&text, most) {
+            let unit = if line { Unit::Line } else { Unit::Sentence };
+            for piece in pieces(&text, unit, most) {
                 match piece {
                     Piece::Sentence(s) => {
                         prop_assert!(!s.is_empty() && s.trim() == s);

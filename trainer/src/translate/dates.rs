@@ -8,7 +8,7 @@ use super::corpus::Pair;
 use crate::seed;
 
 /// What the dates' languages are called in checkpoints.
-pub const SOURCE: &str = "dates";
+pub const SOURCE: &str = shared::text::DATES;
 /// What they become.
 pub const TARGET: &str = "iso";
 

@@ -1,55 +1,42 @@
 //! The card of the model that is chosen. Its Markdown becomes elements with text, never HTML.
 
-use std::rc::Rc;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Element, HtmlDetailsElement, HtmlElement};
 
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Element, HtmlDetailsElement, HtmlElement, Response};
-
-use super::App;
-use super::dom::{by_id, clear, element, on, warn, window};
+use super::catalogue;
+use super::dom::{by_id, clear, element, on, warn};
 use crate::markdown::{self, Block, Span};
 use crate::text;
 use shared::catalogue::Model;
 
-impl App {
-    /// Shows the card, if it is open.
-    pub fn show_card(self: &Rc<Self>) {
-        let Some(model) = self.options.model() else { return };
-        let app = self.clone();
-        spawn_local(async move {
-            if let Err(error) = show(&app, &model).await {
-                warn("card", &error);
-            }
-        });
-    }
+/// Shows the card of the model that `chosen` gives in `<details id=..>`, if that is open.
+pub fn show(id: &'static str, chosen: impl Fn() -> Option<Model> + 'static) {
+    spawn_local(async move {
+        if let Err(error) = fill(id, chosen).await {
+            warn("card", &error);
+        }
+    });
 }
 
-async fn show(app: &App, model: &Model) -> Result<(), JsValue> {
-    if !by_id::<HtmlDetailsElement>("card")?.open() {
+async fn fill(id: &str, chosen: impl Fn() -> Option<Model>) -> Result<(), JsValue> {
+    let Some(model) = chosen() else { return Ok(()) };
+    if !by_id::<HtmlDetailsElement>(id)?.open() {
         return Ok(());
     }
-    let facts: Element = by_id("card-facts")?;
+    let facts: Element = by_id(&format!("{id}-facts"))?;
     clear(&facts);
-    let mut rows = vec![
-        ("Name", model.name.clone()),
-        ("Weights", format!("{} ({})", text::count(model.parameters), text::bytes(model.bytes))),
-    ];
-    if let Some((psnr, bicubic)) = model.psnr() {
-        rows.push(("PSNR on Set5", format!("{psnr:.2} dB (bicubic {bicubic:.2} dB)")));
-    }
-    if let Some(ssim) = model.metrics.get("set5_ssim") {
-        rows.push(("SSIM on Set5", format!("{ssim:.4}")));
-    }
-    for (name, value) in rows {
+    let weights = format!("{} ({})", text::count(model.parameters), text::bytes(model.bytes));
+    let known = [("Name".to_owned(), model.name.clone()), ("Weights".to_owned(), weights)];
+    for (name, value) in known.into_iter().chain(model.facts()) {
         let row = element("div", "", "")?;
-        row.append_with_node_2(&*element("dt", "", name)?, &*element("dd", "", &value)?)?;
+        row.append_with_node_2(&*element("dt", "", &name)?, &*element("dd", "", &value)?)?;
         facts.append_child(&row)?;
     }
-    let prose: HtmlElement = by_id("card-text")?;
-    let card = fetch(&format!("models/{}", model.card)).await;
+    let prose: HtmlElement = by_id(&format!("{id}-text"))?;
+    let card = catalogue::text(&format!("models/{}", model.card)).await;
     // Another may have been chosen meanwhile.
-    if app.options.model().is_some_and(|now| now.name != model.name) {
+    if chosen().is_some_and(|now| now.name != model.name) {
         return Ok(());
     }
     clear(&prose);
@@ -60,14 +47,6 @@ async fn show(app: &App, model: &Model) -> Result<(), JsValue> {
             prose.append_child(&*element("p", "", &sentence)?).map(drop)
         }
     }
-}
-
-async fn fetch(address: &str) -> Result<String, JsValue> {
-    let response: Response = JsFuture::from(window()?.fetch_with_str(address)).await?.dyn_into()?;
-    if !response.ok() {
-        return Err(JsValue::from_str(&format!("the server answers {}", response.status())));
-    }
-    Ok(JsFuture::from(response.text()?).await?.as_string().unwrap_or_default())
 }
 
 fn render(parent: &Element, block: &Block) -> Result<(), JsValue> {
@@ -116,12 +95,11 @@ fn line(tag: &str, spans: &[Span]) -> Result<HtmlElement, JsValue> {
     Ok(line)
 }
 
-/// Listens to the card being opened.
+/// Calls `opened` when the card is opened, or closed.
 ///
 /// # Errors
 /// When index.html lacks it.
-pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
-    let app = app.clone();
-    on(by_id::<HtmlElement>("card")?, "toggle", move |_: web_sys::Event| app.show_card());
+pub fn listen(id: &str, opened: impl Fn() + 'static) -> Result<(), JsValue> {
+    on(by_id::<HtmlElement>(id)?, "toggle", move |_: web_sys::Event| opened());
     Ok(())
 }

@@ -1,39 +1,36 @@
 //! The service worker, which lets the page open without a network.
 
 use std::cell::Cell;
-use std::rc::Rc;
 
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{HtmlElement, MouseEvent, ServiceWorkerContainer};
 
 use super::dom::{by_id, on, property, warn, window};
-use super::{App, Phase, show};
+use super::{notice, show};
 
 /// Written by `seal` after the build.
 const SERVICE_WORKER: &str = "./sw.js";
 
-/// Registers the service worker. When one of a newer build takes over, a page without a picture reloads, and one with a picture
-/// says so.
+/// Registers the service worker. When one of a newer build takes over, a page that is `idle` reloads, and one in use says so.
 ///
 /// # Errors
 /// When index.html lacks an element.
-pub fn start(app: &Rc<App>) -> Result<(), JsValue> {
+pub fn start(idle: impl Fn() -> bool + 'static) -> Result<(), JsValue> {
     on(by_id::<HtmlElement>("reload")?, "click", |_: MouseEvent| reload());
     // Absent, not only failing, where the address is insecure.
     let Some(container) = property(&window()?.navigator(), "serviceWorker") else { return Ok(()) };
     let container: ServiceWorkerContainer = container.unchecked_into();
     // The first one takes over from nobody.
     let controlled = Cell::new(property(&container, "controller").is_some());
-    let app = app.clone();
     on(&container, "controllerchange", move |_: web_sys::Event| {
         if !controlled.replace(true) {
             return;
         }
-        if app.phase.get() == Phase::Idle {
+        if idle() {
             reload();
         } else {
-            app.notice("There is a newer version of this page.");
+            notice("There is a newer version of this page.");
             show("reload", true);
         }
     });

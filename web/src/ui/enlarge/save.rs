@@ -8,10 +8,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, BlobPropertyBag, ClipboardItem, HtmlAnchorElement, HtmlCanvasElement, HtmlElement, MouseEvent, Url};
 
-use super::dom::{by_id, document, element, on, property, warn, window};
-use super::{App, Phase};
-use crate::messages::{FileFormat, ToWorker};
+use super::{Enlarger, Phase};
+use crate::messages::pictures::{FileFormat, ToWorker};
 use crate::text;
+use crate::ui::dom::{by_id, document, element, on, property, warn, window};
+use crate::ui::{announce, notice};
 
 /// A file that the worker encodes.
 pub struct Saving {
@@ -24,7 +25,7 @@ const WEBP_QUALITY: f64 = 0.9;
 /// How long a file's address stays good: the browser may ask where to put it.
 const KEEP_MS: i32 = 60_000;
 
-impl App {
+impl Enlarger {
     fn file_name(&self, format: FileFormat) -> Option<String> {
         let (picture, run) = (self.picture.borrow(), self.run.borrow());
         Some(text::file_name(&picture.as_ref()?.name, run.as_ref()?.model.scale, format.extension()))
@@ -32,7 +33,7 @@ impl App {
 
     fn download(self: &Rc<Self>, format: FileFormat) {
         let Some(name) = self.file_name(format) else { return };
-        self.announce(&format!("Preparing {name}."));
+        announce(&format!("Preparing {name}."));
         self.busy(true);
         if format != FileFormat::WebP {
             return self.encode(format, name);
@@ -66,7 +67,7 @@ impl App {
     fn hand_over(&self, file: &Blob, name: &str) {
         self.busy(false);
         match offer(file, name) {
-            Ok(()) => self.announce(&format!("{name} is downloaded, {}.", text::bytes(file.size() as u64))),
+            Ok(()) => announce(&format!("{name} is downloaded, {}.", text::bytes(file.size() as u64))),
             Err(error) => self.save_failed(&crate::channel::thrown(&error)),
         }
     }
@@ -76,8 +77,8 @@ impl App {
         self.busy(false);
         self.saving.take();
         let sentence = format!("The picture was not saved. {}", text::sentence(message));
-        self.notice(&sentence);
-        self.announce(&sentence);
+        notice(&sentence);
+        announce(&sentence);
     }
 
     fn busy(&self, busy: bool) {
@@ -106,7 +107,7 @@ impl App {
     }
 
     fn announce_copy(&self, message: &str) {
-        self.announce(message);
+        announce(message);
         if let Ok(button) = by_id::<HtmlElement>("copy") {
             button.set_text_content(Some("Copied"));
             let back = Closure::once_into_js(move || button.set_text_content(Some("Copy")));
@@ -162,7 +163,7 @@ fn offer(file: &Blob, name: &str) -> Result<(), JsValue> {
 ///
 /// # Errors
 /// When index.html lacks one.
-pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
+pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     for (id, format) in
         [("download-png", FileFormat::Png), ("download-jpeg", FileFormat::Jpeg), ("download-webp", FileFormat::WebP)]
     {

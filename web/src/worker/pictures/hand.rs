@@ -17,8 +17,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use crate::channel::{self, WORKER, thrown};
-use crate::messages::{FromHand, ToHand};
+use crate::channel::{self, PICTURES, thrown};
+use crate::messages::pictures::{FromHand, ToHand};
 
 /// The name of such a worker, by which it knows what it is.
 const NAME: &str = "hand";
@@ -45,7 +45,7 @@ impl Hand {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
         options.set_name(NAME);
-        let worker = Worker::new_with_options(WORKER, &options).map_err(|e| thrown(&e))?;
+        let worker = Worker::new_with_options(PICTURES, &options).map_err(|e| thrown(&e))?;
         let (first, ready) = oneshot::channel();
         let waiting: Waiting = Rc::new(RefCell::new(Ok(VecDeque::from([first]))));
         let asked = waiting.clone();

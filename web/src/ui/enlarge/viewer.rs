@@ -11,8 +11,8 @@ use web_sys::{
     ResizeObserver, WheelEvent,
 };
 
-use super::dom::{by_id, context, is_lost, on, warn, window};
-use crate::messages::Sheet;
+use crate::messages::pictures::Sheet;
+use crate::ui::dom::{by_id, context, is_lost, on, warn, window};
 use crate::view::View;
 
 /// A step of the zoom buttons and keys.
@@ -370,7 +370,7 @@ fn size(canvas: &HtmlCanvasElement, width: usize, height: usize) -> Result<(), J
     let (x, y) = (width as f64 - 1.0, height as f64 - 1.0);
     context.fill_rect(x, y, 1.0, 1.0);
     // Read through a canvas of one pixel: browsers take a canvas that is read from off the graphics card.
-    let (_, probe) = super::dom::canvas(1, 1)?;
+    let (_, probe) = crate::ui::dom::canvas(1, 1)?;
     let held = probe
         .draw_image_with_html_canvas_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(canvas, x, y, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0)
         .and_then(|()| probe.get_image_data(0.0, 0.0, 1.0, 1.0))

@@ -8,11 +8,13 @@ use shared::checkpoint::Checkpoint;
 use shared::picture::{Picture, Region};
 use shared::pipeline::Enlargement;
 
+use super::State;
 use super::engines::Loaded;
 use super::hand::Hand;
-use super::{State, breathe, weights};
 use crate::channel;
-use crate::messages::{Choice, Engine, FromWorker, Sheet};
+use crate::messages::pictures::{FromWorker, Sheet};
+use crate::messages::{Choice, Engine};
+use crate::worker::{breathe, weights};
 use shared::catalogue::Model;
 
 /// Pixels of the input that a tile adds to the result, along one side. The halo comes on top and is computed twice, so larger

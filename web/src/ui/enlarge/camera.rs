@@ -9,14 +9,15 @@ use web_sys::{
     MediaDevices, MediaStream, MediaStreamConstraints, MediaStreamTrack, MouseEvent,
 };
 
-use super::dom::{by_id, canvas, on, property, warn, window};
-use super::{App, show};
+use super::Enlarger;
+use crate::ui::dom::{by_id, canvas, on, property, warn, window};
+use crate::ui::show;
 
 /// Shows the button where there is a camera, and listens to it.
 ///
 /// # Errors
 /// When index.html lacks an element.
-pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
+pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     let dialog: HtmlDialogElement = by_id("camera-dialog")?;
     let video: HtmlVideoElement = by_id("camera-video")?;
     // On a phone or a tablet its own program takes better pictures than a page can.

@@ -1,8 +1,7 @@
-//! The built page in a real browser, as a person uses it.
-#![cfg(not(target_arch = "wasm32"))]
+//! Pictures.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
@@ -10,31 +9,9 @@ use serde_json::Value;
 use shared::checkpoint::Checkpoint;
 use shared::picture::Picture;
 use shared::session::{Engine, Session};
-use xtask::browser::{Browser, Driver};
-use xtask::serve::Site;
+use xtask::browser::Browser;
 
-/// A copy of the built page, which a test may damage.
-fn copy_of_the_page() -> Result<tempfile::TempDir> {
-    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/dist");
-    ensure!(dist.join("index.html").exists(), "web/dist is not built; run cargo xtask test");
-    let copy = tempfile::tempdir()?;
-    copy_folder(&dist, copy.path())?;
-    Ok(copy)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
+use super::{Visit, is_clean, text};
 
 /// A small picture with edges, a gradient, a texture and colours, as PNG.
 fn picture(width: u32, height: u32) -> Vec<u8> {
@@ -81,7 +58,7 @@ fn reference(png: &[u8], large: &Picture) -> Result<Picture> {
     Ok(Picture::from_rgba8(large.width(), large.height(), resized.into_rgba8().into_raw())?)
 }
 
-const STATE: &str = "document.getElementById('main').dataset.state";
+const STATE: &str = "document.getElementById('room-enlarge').dataset.state";
 
 async fn state(browser: &Browser, wanted: &str, seconds: u64) -> Result<()> {
     browser.until(&format!("{STATE} === '{wanted}'"), seconds).await
@@ -121,47 +98,6 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Nothing was fetched from elsewhere, and neither the page nor the browser complains.
-async fn is_clean(browser: &Browser) -> Result<()> {
-    let foreign = browser
-        .value("performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith(location.origin) && !n.startsWith('blob:' + location.origin))")
-        .await?;
-    ensure!(foreign.as_array().is_some_and(Vec::is_empty), "requests to elsewhere: {foreign}");
-    let own = browser.value("performance.getEntriesByType('resource').length").await?;
-    ensure!(own.as_u64() > Some(2), "only {own} requests were seen");
-    let log = browser.log().await?;
-    let bad: Vec<_> = log.iter().filter(|line| line.starts_with("SEVERE") || line.contains("Content Security Policy")).collect();
-    ensure!(bad.is_empty(), "the console: {bad:#?}");
-    Ok(())
-}
-
-/// The page and a browser for it.
-struct Visit {
-    folder: tempfile::TempDir,
-    site: Site,
-    driver: Driver,
-}
-
-impl Visit {
-    fn new() -> Result<Self> {
-        let folder = copy_of_the_page()?;
-        Ok(Self { site: Site::start(folder.path(), 0)?, folder, driver: Driver::start()? })
-    }
-
-    /// A browser with the page in it.
-    async fn browser(&self, query: &str) -> Result<Browser> {
-        let browser = self.driver.browser().await?;
-        browser.open(&format!("{}{query}", self.site.url())).await?;
-        state(&browser, "idle", 60).await?;
-        Ok(browser)
-    }
-
-    fn weights(&self, model: &Value) -> Result<PathBuf> {
-        let file = model["file"].as_str().context("a model without a file")?;
-        Ok(self.folder.path().join("models").join(file))
-    }
-}
-
 /// Enlarges on `engine` and compares with what the trainer makes of the same picture.
 async fn enlarges_like_the_trainer(engine: &str, size: (u32, u32)) -> Result<()> {
     let visit = Visit::new()?;
@@ -173,7 +109,7 @@ async fn enlarges_like_the_trainer(engine: &str, size: (u32, u32)) -> Result<()>
     let browser = visit.browser(&format!("?engine={engine}")).await?;
     enlarge(&browser, "holiday.png", &png, 2, "fast").await?;
     state(&browser, "done", 300).await?;
-    let ran_on = browser.value("document.getElementById('main').dataset.engine").await?;
+    let ran_on = browser.value("document.getElementById('room-enlarge').dataset.engine").await?;
     ensure!(ran_on == engine, "asked for {engine}, ran on {ran_on}");
     let enlarged = result(&browser).await?;
     ensure!((enlarged.width(), enlarged.height()) == (2 * size.0 as usize, 2 * size.1 as usize));
@@ -209,11 +145,6 @@ fn is_drawn(id: &str) -> String {
     )
 }
 
-async fn text(browser: &Browser, id: &str) -> Result<String> {
-    let text = browser.value(&format!("document.getElementById('{id}').textContent")).await?;
-    Ok(text.as_str().unwrap_or_default().to_owned())
-}
-
 /// The browser's GPU process ends between two pictures, as it does when a driver crashes. What was shown is drawn again, and the
 /// same page goes on with a new device. When the browser gives none any more, which Chromium does after a second crash, the page
 /// says what to do.
@@ -239,7 +170,7 @@ async fn a_lost_gpu_is_found_again() -> Result<()> {
     state(&browser, "done", 300).await?;
     let notice = text(&browser, "notice-text").await?;
     ensure!(notice.contains("found it again"), "the page says {notice}");
-    ensure!(browser.value("document.getElementById('main').dataset.engine").await? == "webgpu");
+    ensure!(browser.value("document.getElementById('room-enlarge').dataset.engine").await? == "webgpu");
     ensure!(psnr(&result(&browser).await?, &before) > 50.0, "another picture than before");
 
     browser.crash_gpu().await?;
@@ -344,7 +275,7 @@ async fn several_workers_give_the_same_picture() -> Result<()> {
 #[ignore = "needs the built page and a browser: cargo xtask test"]
 async fn one_worker_does_it_where_more_do_not_start() -> Result<()> {
     let visit = Visit::new()?;
-    let loader = visit.folder.path().join("worker_loader.js");
+    let loader = visit.folder.path().join("pictures_loader.js");
     // All at once, or the first error ends the others before theirs.
     let breaks = "if (self.name === 'hand') { while (Date.now() % 1000 > 5); throw new Error('worn out'); }";
     let broken = format!("{breaks}\n{}", fs::read_to_string(&loader)?);

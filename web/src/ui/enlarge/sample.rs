@@ -4,7 +4,7 @@
 use wasm_bindgen::JsValue;
 use web_sys::{CanvasRenderingContext2d, ImageData};
 
-use super::dom::canvas;
+use crate::ui::dom::canvas;
 
 /// It is drawn this large and then made small, as a camera does: the network is trained to undo that.
 const DRAWN: [f64; 2] = [1280.0, 960.0];

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{HtmlButtonElement, HtmlElement, HtmlInputElement, HtmlSelectElement, Response, UrlSearchParams};
+use web_sys::{HtmlButtonElement, HtmlElement, HtmlInputElement, HtmlSelectElement, UrlSearchParams};
 
-use super::dom::{by_id, clear, element, on, warn, window};
-use super::{App, Phase, set_text, show};
+use super::{Enlarger, Phase};
 use crate::messages::Choice;
-use crate::{channel, estimate, limits, text};
+use crate::ui::dom::{by_id, clear, element, on, warn, window};
+use crate::ui::{notice, set_text};
+use crate::{estimate, limits, text};
 use shared::catalogue::{Catalogue, Model};
 
 /// What the person can choose, and what they have chosen.
@@ -119,21 +119,16 @@ fn radio(name: &str, value: &str, checked: bool) -> Result<HtmlInputElement, JsV
     Ok(input)
 }
 
-impl App {
-    /// Fetches the list of models.
-    pub async fn load_catalogue(self: &Rc<Self>) {
-        match fetch_catalogue().await {
-            Ok(catalogue) => {
-                *self.options.catalogue.borrow_mut() = catalogue;
-                let gpu = self.runs_on_gpu();
-                if let Err(error) = self.options.show_scales().and_then(|()| self.options.show_qualities(gpu)) {
-                    warn("options", &error);
-                }
-                show("notice", false);
-            }
-            Err(message) => {
-                self.notice(&format!("There are no models here, so nothing can be enlarged. {}", text::sentence(&message)));
-            }
+impl Enlarger {
+    /// Offers these models.
+    pub fn offer(self: &Rc<Self>, catalogue: Catalogue) {
+        if catalogue.models.is_empty() {
+            notice("There is no model here that enlarges pictures.");
+        }
+        *self.options.catalogue.borrow_mut() = catalogue;
+        let gpu = self.runs_on_gpu();
+        if let Err(error) = self.options.show_scales().and_then(|()| self.options.show_qualities(gpu)) {
+            warn("options", &error);
         }
         if self.picture.borrow().is_some() {
             self.viewer.set_scale(self.options.scale());
@@ -202,27 +197,11 @@ impl App {
     }
 }
 
-async fn fetch_catalogue() -> Result<Catalogue, String> {
-    let fetched = async {
-        let response: Response = JsFuture::from(window()?.fetch_with_str("models/models.json")).await?.dyn_into()?;
-        if !response.ok() {
-            return Err(JsValue::from_str(&format!("the server answers {} for models/models.json", response.status())));
-        }
-        JsFuture::from(response.text()?).await
-    };
-    let json = fetched.await.map_err(|e| channel::thrown(&e))?;
-    let catalogue = Catalogue::parse(&json.as_string().unwrap_or_default()).map_err(|e| e.to_string())?.of_task("superres");
-    if catalogue.models.is_empty() {
-        return Err("models.json lists no model for enlarging".into());
-    }
-    Ok(catalogue)
-}
-
 /// Listens to the choices.
 ///
 /// # Errors
 /// When index.html lacks an element.
-pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
+pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     let search = window()?.location().search()?;
     let wanted = UrlSearchParams::new_with_str(&search)?.get("engine").unwrap_or_default();
     app.options.engine.set_value(Choice::parse(&wanted).name());

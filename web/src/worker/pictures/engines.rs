@@ -14,8 +14,8 @@ use shared::session::{self, Session};
 use web_sys::DedicatedWorkerGlobalScope;
 
 use super::hand::Hand;
-use super::pause;
 use crate::messages::{Choice, Engine, Gpu};
+use crate::worker::pause;
 
 /// How often a lost GPU is asked for again, and after how long. A browser restarts its GPU process in about half a second.
 const RETRIES: usize = 8;

@@ -6,9 +6,11 @@ use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use web_sys::{HtmlElement, HtmlProgressElement, MouseEvent};
 
-use super::dom::{by_id, now, on, property, warn, window};
-use super::{App, Phase, set_text};
-use crate::messages::{Engine, ToWorker};
+use super::{Enlarger, Phase};
+use crate::messages::Engine;
+use crate::messages::pictures::ToWorker;
+use crate::ui::dom::{by_id, now, on, property, warn, window};
+use crate::ui::{announce, focus, notice, set_text};
 use crate::{estimate, limits, text};
 use shared::catalogue::Model;
 
@@ -24,7 +26,7 @@ pub struct Run {
     quarters: Cell<usize>,
 }
 
-impl App {
+impl Enlarger {
     /// Starts to enlarge what is open as it was chosen.
     pub fn enlarge(self: &Rc<Self>) {
         let (Some(picture), Some(model)) = (self.picture.borrow().clone(), self.options.model()) else { return };
@@ -45,8 +47,8 @@ impl App {
         self.tell_worker(message, None);
         self.enter(Phase::Running);
         self.progress("Preparing", None, "");
-        self.announce("Enlarging has begun. Escape stops it.");
-        self.focus("stop");
+        announce("Enlarging has begun. Escape stops it.");
+        focus("stop");
     }
 
     /// Stops; the tile at hand is still computed.
@@ -79,18 +81,18 @@ impl App {
 
     /// The tiles will follow.
     pub fn started(&self, engine: Engine, tiles: usize, again: bool) {
-        if let Err(error) = self.main.set_attribute("data-engine", engine.name()) {
+        if let Err(error) = self.room.set_attribute("data-engine", engine.name()) {
             warn("engine", &error);
         }
         if let Engine::Cpu { gpu_error: Some(error), .. } = &engine {
             let sentence = format!("The graphics card failed, so the processor goes on. ({error})");
-            self.notice(&sentence);
-            self.announce(&sentence);
+            notice(&sentence);
+            announce(&sentence);
         }
         if again {
             let sentence = "The browser lost the graphics card and found it again, so the picture was started anew.";
-            self.notice(sentence);
-            self.announce(sentence);
+            notice(sentence);
+            announce(sentence);
         }
         // Tiles from an attempt on the GPU may already be there; those of the CPU cover them.
         if let Some(run) = self.run.borrow_mut().as_mut() {
@@ -114,7 +116,7 @@ impl App {
         self.progress(&title, Some(share), &format!("{done} of {} tiles{left}", run.tiles));
         let quarter = (share * 4.0) as usize;
         if quarter > run.quarters.replace(quarter) && quarter < 4 {
-            self.announce(&format!("{} percent{left}.", quarter * 25));
+            announce(&format!("{} percent{left}.", quarter * 25));
         }
     }
 
@@ -136,8 +138,8 @@ impl App {
         };
         self.enter(Phase::Done);
         self.viewer.compare(true);
-        self.announce(&facts);
-        self.focus("outcome-title");
+        announce(&facts);
+        focus("outcome-title");
     }
 
     /// Stopped as asked.
@@ -145,8 +147,8 @@ impl App {
         self.run.take();
         self.viewer.clear_result();
         self.enter(Phase::Ready);
-        self.announce("Stopped.");
-        self.focus("enlarge");
+        announce("Stopped.");
+        focus("enlarge");
     }
 
     /// It did not work.
@@ -188,7 +190,7 @@ fn remember_rate(gpu: bool, rate: f64) {
 ///
 /// # Errors
 /// When index.html lacks one.
-pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
+pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     let submitted = app.clone();
     on(by_id::<HtmlElement>("options")?, "submit", move |event: web_sys::Event| {
         event.prevent_default();

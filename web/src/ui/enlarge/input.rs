@@ -8,9 +8,10 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, ClipboardEvent, DataTransfer, DragEvent, HtmlElement, HtmlInputElement, ImageBitmap, ImageData, MouseEvent};
 
-use super::dom::{by_id, canvas, document, on, warn, window};
-use super::{App, Opened, Phase, sample, show};
-use crate::messages::ToWorker;
+use super::{Enlarger, Opened, Phase, sample};
+use crate::messages::pictures::ToWorker;
+use crate::ui::dom::{by_id, canvas, document, on, warn, window};
+use crate::ui::{announce, focus, rooms, set_text, show};
 use crate::{formats, limits, text};
 
 /// The picture that is being opened.
@@ -23,11 +24,11 @@ pub struct Opening {
 /// No picture file is larger; reading one that is would only end the worker.
 const MOST_BYTES: f64 = 1e9;
 
-impl App {
+impl Enlarger {
     /// Opens a file.
     pub fn open_file(self: &Rc<Self>, file: Blob, name: String) {
         if self.phase.get() == Phase::Running {
-            self.announce("Stop first, then open another picture.");
+            announce("Stop first, then open another picture.");
             return;
         }
         let job = self.begin_opening(&name);
@@ -70,7 +71,11 @@ impl App {
             self.before.set(self.phase.get());
         }
         self.enter(Phase::Loading);
-        self.announce("Opening the picture.");
+        // A picture may be dropped or pasted anywhere.
+        if let Err(error) = rooms::go("enlarge") {
+            warn("room", &error);
+        }
+        announce("Opening the picture.");
         job
     }
 
@@ -87,10 +92,10 @@ impl App {
             self.close();
             return self.error(&format!("“{name}” cannot be shown: {}", crate::channel::thrown(&error)));
         }
-        super::set_text("name", &name);
-        super::set_text("size", &format!("{} pixels", text::size(width, height)));
-        self.announce(&format!("{name} is open, {width} by {height} pixels."));
-        self.focus("enlarge");
+        set_text("name", &name);
+        set_text("size", &format!("{} pixels", text::size(width, height)));
+        announce(&format!("{name} is open, {width} by {height} pixels."));
+        focus("enlarge");
     }
 
     /// The worker cannot read it; the browser's own decoder may.
@@ -146,7 +151,7 @@ async fn decode(file: &Blob) -> Result<ImageData, JsValue> {
 ///
 /// # Errors
 /// When index.html lacks an element.
-pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
+pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     for id in ["file", "capture"] {
         let (input, app) = (by_id::<HtmlInputElement>(id)?, app.clone());
         on(input.clone(), "change", move |_: web_sys::Event| {
@@ -173,14 +178,14 @@ pub fn listen(app: &Rc<App>) -> Result<(), JsValue> {
         let something = transfer.as_ref().is_some_and(|t| t.types().length() > 0);
         if pasted.open_transfer(transfer) {
             event.prevent_default();
-        } else if something && pasted.phase.get() == Phase::Idle {
+        } else if something && pasted.is_here() && pasted.phase.get() == Phase::Idle {
             pasted.error("What you pasted is not a picture.");
         }
     });
     listen_to_drops(app)
 }
 
-fn listen_to_drops(app: &Rc<App>) -> Result<(), JsValue> {
+fn listen_to_drops(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     // dragenter and dragleave come for every element that is crossed, so they are counted.
     let depth = Rc::new(Cell::new(0_i32));
     let document = document()?;

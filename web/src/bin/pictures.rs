@@ -1,0 +1,6 @@
+//! The worker that enlarges pictures.
+
+fn main() {
+    #[cfg(target_arch = "wasm32")]
+    web::worker::pictures::start();
+}

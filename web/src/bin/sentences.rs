@@ -1,0 +1,6 @@
+//! The worker that translates sentences.
+
+fn main() {
+    #[cfg(target_arch = "wasm32")]
+    web::worker::sentences::start();
+}
