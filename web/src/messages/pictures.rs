@@ -30,7 +30,7 @@ pub enum ToWorker {
         /// Its number.
         job: u32,
         /// With what.
-        model: Model,
+        model: Box<Model>,
         /// On what.
         engine: Choice,
         /// Workers that may compute at the same time, where it is the CPU.

@@ -15,7 +15,7 @@ pub enum ToWorker {
         /// Its number.
         job: u32,
         /// With what.
-        model: Model,
+        model: Box<Model>,
         /// The text.
         text: String,
     },

@@ -242,7 +242,7 @@ impl Interpreter {
         }
         self.go(Phase::Running);
         self.progress(None, "Translating");
-        link.send(ToWorker::Translate { job, model: model.clone(), text: typed.clone() }, None);
+        link.send(ToWorker::Translate { job, model: Box::new(model.clone()), text: typed.clone() }, None);
         let languages = self.pairs.languages();
         if languages.contains(&model.source) {
             link.send(ToWorker::Detect { job, text: typed, languages }, None);
