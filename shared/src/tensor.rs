@@ -245,7 +245,7 @@ pub(crate) mod rules {
     }
 
     /// `[B, T, F]`.
-    fn dims3(op: &'static str, dims: &[usize]) -> Result<[usize; 3]> {
+    pub fn dims3(op: &'static str, dims: &[usize]) -> Result<[usize; 3]> {
         features(op, dims)?;
         dims.try_into().map_err(|_| Error::shape(op, format!("expected [B, T, F], got {dims:?}")))
     }

@@ -1,5 +1,7 @@
 //! What surrounds a network: pictures in, pictures out; sentences in, sentences out.
 
+#[cfg(all(feature = "text", feature = "webgpu"))]
+pub mod decoder;
 mod enlarge;
 #[cfg(feature = "text")]
 pub mod search;

@@ -95,61 +95,61 @@ impl Hypothesis {
     }
 }
 
-/// A search at work.
-pub struct Decoding<L> {
-    language: L,
-    search: Search,
-    alive: Vec<Hypothesis>,
-    /// The last words of those that are alive, and of which of the ones before each is a continuation.
-    words: Vec<u32>,
-    parents: Vec<usize>,
-    finished: Vec<Hypothesis>,
-    rng: Option<ChaCha8Rng>,
+/// A continuation of a sentence by a word.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Which sentence it continues.
+    pub parent: usize,
+    /// The word.
+    pub word: u32,
+    /// The logarithm of the word's probability.
+    pub log: f32,
+    /// The logarithm of the whole sentence's.
+    pub total: f32,
 }
 
-impl<L: Language> Decoding<L> {
-    /// Before the first word; `start` is what the network gets in its place.
-    pub fn new(language: L, start: u32, search: Search) -> Self {
-        let rng = search.sampling.map(|s| ChaCha8Rng::seed_from_u64(s.seed));
+/// The sentences of a beam: those that go on, and those that are finished.
+pub struct Beam {
+    search: Search,
+    alive: Vec<Hypothesis>,
+    finished: Vec<Hypothesis>,
+}
+
+impl Beam {
+    /// Before the first word: one sentence, empty.
+    pub fn new(search: Search) -> Self {
         let search = Search { beam: search.beam.max(1), most: search.most.max(1), ..search };
-        Self { language, search, alive: vec![Hypothesis::default()], words: vec![start], parents: vec![0], finished: vec![], rng }
+        Self { search, alive: vec![Hypothesis::default()], finished: vec![] }
     }
 
-    /// One word further; false when there is nothing left to search.
+    /// The sentences that go on, likely ones first.
+    pub fn alive(&self) -> &[Hypothesis] {
+        &self.alive
+    }
+
+    /// One word further, with `candidates`, likely ones first; `attention` is that of every sentence. The sentences that go on are
+    /// the first candidates but those that end.
     ///
     /// # Errors
-    /// When the engine fails, or rates a word NaN.
-    pub fn step(&mut self) -> Result<bool> {
-        if self.alive.is_empty() {
-            return Ok(false);
-        }
-        let Ratings { logits, attention } = self.language.step(&self.words, &self.parents)?;
-        if logits.len() != self.alive.len() || attention.len() != self.alive.len() {
-            return Err(Error::Text("internal: ratings of another number of sentences".into()));
-        }
-        let mut candidates: Vec<(usize, u32, f32)> = Vec::new();
-        for (i, logits) in logits.iter().enumerate() {
-            let logs = log_softmax(logits)?;
-            candidates.extend(self.choose(&logs).into_iter().map(|word| (i, word, logs[word as usize])));
-        }
-        let total = |&(i, _, log): &(usize, u32, f32)| self.alive[i].log_probability + log;
-        candidates.sort_by(|a, b| total(b).total_cmp(&total(a)).then(a.1.cmp(&b.1)));
-        let is_last = self.alive[0].probabilities.len() + 1 >= self.search.most;
-        let mut next = (Vec::new(), Vec::new(), Vec::new());
-        for &(i, word, log) in &candidates {
-            let grown = self.alive[i].continued(word, log.exp(), log, &attention[i]);
+    /// [`Error::Text`] when a candidate continues no sentence.
+    pub fn extend(&mut self, candidates: &[Candidate], attention: &[Vec<f32>]) -> Result<()> {
+        let is_last = self.alive.first().is_some_and(|first| first.probabilities.len() + 1 >= self.search.most);
+        let mut next = Vec::new();
+        for &Candidate { parent, word, log, .. } in candidates {
+            let (Some(sentence), Some(attention)) = (self.alive.get(parent), attention.get(parent)) else {
+                return Err(Error::Text("internal: a word continues no sentence".into()));
+            };
+            let grown = sentence.continued(word, log.exp(), log, attention);
             if word == END || is_last {
-                self.finished.push(grown);
+                self.finished.push(grown)
             } else {
-                next.0.push(grown);
-                next.1.push(word);
-                next.2.push(i);
+                next.push(grown)
             }
-            if next.0.len() >= self.search.beam || (is_last && self.finished.len() >= self.search.beam) {
+            if next.len() >= self.search.beam || (is_last && self.finished.len() >= self.search.beam) {
                 break;
             }
         }
-        (self.alive, self.words, self.parents) = next;
+        self.alive = next;
         let search = self.search;
         self.finished.sort_by(|a, b| b.score(&search).total_cmp(&a.score(&search)));
         self.finished.truncate(search.beam);
@@ -158,31 +158,7 @@ impl<L: Language> Decoding<L> {
         if worst.is_some_and(|worst| self.alive.iter().all(|h| h.score(&search) <= worst)) {
             self.alive.clear();
         }
-        Ok(!self.alive.is_empty())
-    }
-
-    /// Words to follow, likely ones first: as many as the beam is wide, and one more, because one may be the end.
-    fn choose(&mut self, logs: &[f32]) -> Vec<u32> {
-        let count = match self.search.sampling {
-            Some(s) => s.top.max(1),
-            None => self.search.beam + usize::from(self.search.beam > 1),
-        };
-        let mut words: Vec<u32> = (0..logs.len() as u32).collect();
-        let by_log = |a: &u32, b: &u32| logs[*b as usize].total_cmp(&logs[*a as usize]).then(a.cmp(b));
-        if count < words.len() {
-            words.select_nth_unstable_by(count, by_log);
-            words.truncate(count);
-        }
-        words.sort_by(by_log);
-        let (Some(sampling), Some(rng)) = (self.search.sampling, &mut self.rng) else { return words };
-        let first = words.first().map_or(0.0, |&w| logs[w as usize]);
-        let weight = |&w: &u32| ((logs[w as usize] - first) / sampling.temperature.max(1e-3)).exp();
-        let mut at = rng.random::<f32>() * words.iter().map(weight).sum::<f32>();
-        let drawn = words.iter().find(|w| {
-            at -= weight(w);
-            at <= 0.0
-        });
-        drawn.or(words.first()).map(|&w| vec![w]).unwrap_or_default()
+        Ok(())
     }
 
     /// The likeliest sentence so far: to show while the search goes on.
@@ -193,6 +169,88 @@ impl<L: Language> Decoding<L> {
     /// The finished sentences, the best first.
     pub fn into_result(self) -> Vec<Hypothesis> {
         self.finished
+    }
+}
+
+/// A search at work.
+pub struct Decoding<L> {
+    language: L,
+    beam: Beam,
+    /// The last words of the sentences, and of which of the ones before each is a continuation.
+    words: Vec<u32>,
+    parents: Vec<usize>,
+    rng: Option<ChaCha8Rng>,
+}
+
+impl<L: Language> Decoding<L> {
+    /// Before the first word; `start` is what the network gets in its place.
+    pub fn new(language: L, start: u32, search: Search) -> Self {
+        let rng = search.sampling.map(|s| ChaCha8Rng::seed_from_u64(s.seed));
+        Self { language, beam: Beam::new(search), words: vec![start], parents: vec![0], rng }
+    }
+
+    /// One word further; false when there is nothing left to search.
+    ///
+    /// # Errors
+    /// When the engine fails, or rates a word NaN.
+    pub fn step(&mut self) -> Result<bool> {
+        let alive = self.beam.alive().len();
+        if alive == 0 {
+            return Ok(false);
+        }
+        let Ratings { logits, attention } = self.language.step(&self.words, &self.parents)?;
+        if logits.len() != alive || attention.len() != alive {
+            return Err(Error::Text("internal: ratings of another number of sentences".into()));
+        }
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for (parent, logits) in logits.iter().enumerate() {
+            let logs = log_softmax(logits)?;
+            let before = self.beam.alive()[parent].log_probability;
+            candidates.extend(self.choose(&logs).into_iter().map(|word| {
+                let log = logs[word as usize];
+                Candidate { parent, word, log, total: before + log }
+            }));
+        }
+        candidates.sort_by(|a, b| b.total.total_cmp(&a.total).then(a.word.cmp(&b.word)));
+        self.beam.extend(&candidates, &attention)?;
+        // Those that go on are the first that do not end.
+        let next = candidates.iter().filter(|c| c.word != END).take(self.beam.alive().len());
+        (self.words, self.parents) = next.map(|c| (c.word, c.parent)).unzip();
+        Ok(!self.beam.alive().is_empty())
+    }
+
+    /// Words to follow, likely ones first: as many as the beam is wide, and one more, because one may be the end.
+    fn choose(&mut self, logs: &[f32]) -> Vec<u32> {
+        let count = match self.beam.search.sampling {
+            Some(s) => s.top.max(1),
+            None => self.beam.search.beam + usize::from(self.beam.search.beam > 1),
+        };
+        let mut words: Vec<u32> = (0..logs.len() as u32).collect();
+        let by_log = |a: &u32, b: &u32| logs[*b as usize].total_cmp(&logs[*a as usize]).then(a.cmp(b));
+        if count < words.len() {
+            words.select_nth_unstable_by(count, by_log);
+            words.truncate(count);
+        }
+        words.sort_by(by_log);
+        let (Some(sampling), Some(rng)) = (self.beam.search.sampling, &mut self.rng) else { return words };
+        let first = words.first().map_or(0.0, |&w| logs[w as usize]);
+        let weight = |&w: &u32| ((logs[w as usize] - first) / sampling.temperature.max(1e-3)).exp();
+        let mut at = rng.random::<f32>() * words.iter().map(weight).sum::<f32>();
+        let drawn = words.iter().find(|w| {
+            at -= weight(w);
+            at <= 0.0
+        });
+        drawn.or(words.first()).map(|&w| vec![w]).unwrap_or_default()
+    }
+
+    /// As [`Beam::best`].
+    pub fn best(&self) -> Option<&Hypothesis> {
+        self.beam.best()
+    }
+
+    /// As [`Beam::into_result`].
+    pub fn into_result(self) -> Vec<Hypothesis> {
+        self.beam.into_result()
     }
 }
 

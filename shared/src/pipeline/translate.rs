@@ -107,11 +107,11 @@ impl Translator {
         Ok(())
     }
 
-    /// Begins to translate a sentence.
+    /// A sentence as numbers, and a search that ends.
     ///
     /// # Errors
-    /// [`Error::Text`] when there is nothing to translate or the sentence is too long, or the engine's own.
-    pub fn begin(&self, sentence: &str, search: &Search) -> Result<Decoding<CandleLanguage<'_>>> {
+    /// [`Error::Text`] when there is nothing to translate or the sentence is too long.
+    pub fn words(&self, sentence: &str, search: &Search) -> Result<(Vec<u32>, Search)> {
         let words = self.tokenizer.encode(sentence.trim())?;
         if words.is_empty() || sentence.trim().is_empty() {
             return Err(Error::Text("there is nothing to translate".into()));
@@ -122,8 +122,25 @@ impl Translator {
         }
         // Translations are seldom twice as long; a loop of words must end.
         let most = search.most.min(2 * words.len() + 10).min(self.longest());
-        let language = CandleLanguage::new(&self.model, &words, most, &self.device)?;
-        Ok(Decoding::new(language, START, Search { most, ..*search }))
+        Ok((words, Search { most, ..*search }))
+    }
+
+    /// Begins to translate a sentence.
+    ///
+    /// # Errors
+    /// As [`Translator::words`], or the engine's own.
+    pub fn begin(&self, sentence: &str, search: &Search) -> Result<Decoding<CandleLanguage<'_>>> {
+        let (words, search) = self.words(sentence, search)?;
+        self.begin_words(&words, &search)
+    }
+
+    /// The same with words as numbers.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn begin_words(&self, words: &[u32], search: &Search) -> Result<Decoding<CandleLanguage<'_>>> {
+        let language = CandleLanguage::new(&self.model, words, search.most, &self.device)?;
+        Ok(Decoding::new(language, START, *search))
     }
 
     /// Translates a sentence; the best translation first.

@@ -45,12 +45,22 @@ fn translator(visit: &Visit) -> Result<Translator> {
 
 #[tokio::test]
 #[ignore = "needs the built page and a browser: cargo xtask test"]
-async fn sentences_are_translated_like_by_the_trainer() -> Result<()> {
+async fn the_processor_translates_like_the_trainer() -> Result<()> {
+    translates_like_the_trainer("cpu", 40).await
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn webgpu_translates_like_the_trainer() -> Result<()> {
+    translates_like_the_trainer("webgpu", 4).await
+}
+
+async fn translates_like_the_trainer(engine: &str, count: usize) -> Result<()> {
     let visit = Visit::new()?;
     let translator = translator(&visit)?;
-    let browser = visit.browser("#translate").await?;
+    let browser = visit.browser(&format!("?engine={engine}#translate")).await?;
     choose(&browser, "dates").await?;
-    let pairs = trainer::translate::dates::pairs(3, 40, true);
+    let pairs = trainer::translate::dates::pairs(3, count, true);
     let lines: Vec<&str> = pairs.iter().map(|pair| pair.source.as_str()).collect();
     // Empty lines and white space stay as they are.
     let typed = format!("{}\n\n  May 3rd, 2021", lines.join("\n"));
@@ -59,6 +69,8 @@ async fn sentences_are_translated_like_by_the_trainer() -> Result<()> {
     };
     let expected = lines.iter().map(|line| best(line)).collect::<Result<Vec<_>>>()?.join("\n") + "\n\n  2021-05-03";
     ensure!(translation(&browser, &typed).await? == expected);
+    let ran_on = browser.value("document.getElementById('room-translate').dataset.engine").await?;
+    ensure!(ran_on == engine, "asked for {engine}, ran on {ran_on}");
 
     // What a person can look at: other translations, and which word came from which.
     browser.click("#target [data-piece]").await?;

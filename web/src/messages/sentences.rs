@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use shared::catalogue::Model;
 
-use super::Engine;
+use super::{Choice, Engine, Gpu};
 
 /// From the page to the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum ToWorker {
         job: u32,
         /// With what.
         model: Box<Model>,
+        /// On what.
+        engine: Choice,
         /// The text.
         text: String,
     },
@@ -36,8 +38,11 @@ pub enum ToWorker {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum FromWorker {
-    /// The worker listens.
-    Ready,
+    /// The worker listens; this is the GPU that it found, if any.
+    Ready {
+        /// The adapter.
+        gpu: Option<Gpu>,
+    },
     /// So much of the weights is here.
     Weights {
         /// Of [`ToWorker::Translate`].
@@ -51,8 +56,6 @@ pub enum FromWorker {
     Started {
         /// Of [`ToWorker::Translate`].
         job: u32,
-        /// What it runs on.
-        engine: Engine,
         /// What the text is made of; together the pieces are the text.
         pieces: Vec<Piece>,
     },
@@ -91,6 +94,8 @@ pub enum FromWorker {
         seconds: f64,
         /// Words that were written in that time.
         words: usize,
+        /// What it ran on.
+        engine: Engine,
     },
     /// Stopped as asked.
     Stopped {
@@ -141,7 +146,7 @@ impl FromWorker {
     /// The number of what this answers.
     pub fn job(&self) -> Option<u32> {
         match self {
-            Self::Ready => None,
+            Self::Ready { .. } => None,
             Self::Weights { job, .. }
             | Self::Started { job, .. }
             | Self::Partial { job, .. }
@@ -162,7 +167,7 @@ mod tests {
     #[test]
     fn messages_survive_the_way() {
         let piece = Piece { text: "Ein Mann.".into(), sentence: true };
-        let message = FromWorker::Started { job: 7, engine: Engine::cpu(None), pieces: vec![piece] };
+        let message = FromWorker::Started { job: 7, pieces: vec![piece] };
         let json = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<FromWorker>(&json).unwrap(), message);
         assert_eq!(message.job(), Some(7));

@@ -28,3 +28,8 @@ pub async fn pause(scope: &DedicatedWorkerGlobalScope, milliseconds: i32) -> Res
     });
     wasm_bindgen_futures::JsFuture::from(timer).await.map(drop)
 }
+
+/// Milliseconds of a clock that only goes forward.
+pub fn now(scope: &DedicatedWorkerGlobalScope) -> f64 {
+    scope.performance().map_or_else(js_sys::Date::now, |p| p.now())
+}

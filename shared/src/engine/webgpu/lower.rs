@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// Buffers that an epilogue may read. WebGPU grants 8 a shader: one is written, a convolution reads three.
 pub const MAX_OPERANDS: usize = 4;
 
+/// Threads that share a vocabulary.
+const VOCABULARY_PARTS: usize = 64;
+
 /// Most threads for the moments of a block of channels, and pixels that are worth another one.
 const PARTS: usize = 1024;
 const PIXELS_OF_A_PART: usize = 16;
@@ -23,8 +26,8 @@ const PIXELS_OF_A_PART: usize = 16;
 /// Where a step reads.
 #[derive(Clone)]
 pub enum Value {
-    /// What the run was given, row-major.
-    Input,
+    /// What the run was given as this input, row-major.
+    Input(usize),
     /// A constant, packed in some way.
     Constant(GpuTensor, Packing),
     /// What an earlier step wrote, in blocks of channels.
@@ -83,6 +86,15 @@ pub enum Kernel {
     Take(usize),
     /// Inputs are the sequence, the row and the position. So many rows are a sequence.
     Put(usize),
+    /// The input is the logits of a beam; the result is as wide as the vocabulary has parts.
+    BeamParts {
+        /// Sentences that are followed.
+        beam: usize,
+        /// The word that ends one.
+        end: usize,
+    },
+    /// Inputs are what `BeamParts` wrote, and the scores, of a beam of so many sentences.
+    BeamMerge(usize),
 }
 
 /// One operation of an epilogue on the value `v` at hand.
@@ -124,8 +136,8 @@ pub struct Step {
     pub operands: Vec<Operand>,
     /// `[N, C, H, W]` of the result.
     pub dims: [usize; 4],
-    /// The result is written row-major for reading back, instead of in blocks of channels.
-    pub planar: bool,
+    /// The output that the result is, if it is one: it is then written row-major, in f32, instead of in blocks of channels.
+    pub output: Option<usize>,
     /// What is row-major here has its features last: it is a sequence.
     pub features_last: bool,
 }
@@ -138,9 +150,14 @@ impl Step {
         [n, c * r * r, h / r, w / r]
     }
 
+    /// Whether the result is written row-major.
+    pub fn planar(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// Whether the result is f32 in every precision: what leaves the GPU, and sums.
     pub fn single(&self) -> bool {
-        self.planar || matches!(self.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. })
+        self.planar() || matches!(self.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. } | Kernel::BeamParts { .. })
     }
 
     /// By what the epilogue shuffles; 1 where it does not.
@@ -169,31 +186,32 @@ struct Place {
 struct Lowering {
     steps: Vec<Step>,
     places: HashMap<u64, Place>,
+    /// The number of every input.
+    inputs: HashMap<u64, usize>,
     /// How often each node is read, the final read-back included.
     uses: HashMap<u64, usize>,
     /// Nodes that are read as whole numbers only.
     numbers: HashSet<u64>,
 }
 
-/// The steps that compute `output` from `input`. One of them is planar: it writes the output.
+/// The steps that compute `outputs` from `inputs`.
 ///
 /// # Errors
-/// [`Error::Shape`] when a tensor is empty, or when `output` depends on another input.
-pub fn lower(input: &GpuTensor, output: &GpuTensor) -> Result<Vec<Step>> {
-    if !matches!(input.0.op, Op::Input) {
-        return Err(Error::shape("plan", "its input must be made by GpuTensor::input"));
+/// [`Error::Shape`] when a tensor is empty, or when an output depends on another input.
+pub fn lower(inputs: &[&GpuTensor], outputs: &[&GpuTensor]) -> Result<Vec<Step>> {
+    if inputs.iter().any(|input| !matches!(input.0.op, Op::Input)) {
+        return Err(Error::shape("plan", "its inputs must be made by GpuTensor::input"));
     }
-    let nodes = reachable(output);
-    let mut uses = HashMap::from([(output.0.id, 1)]);
-    for node in &nodes {
-        for read in reads(&node.0) {
-            *uses.entry(read.0.id).or_default() += 1;
-        }
+    let nodes = reachable(outputs);
+    let mut uses: HashMap<u64, usize> = HashMap::new();
+    for read in nodes.iter().flat_map(|node| reads(&node.0)).chain(outputs.iter().copied()) {
+        *uses.entry(read.0.id).or_default() += 1;
     }
     let as_numbers = |x: &GpuTensor| nodes.iter().filter(|node| reads_numbers(&node.0, x)).count();
     let only_numbers = |x: &&GpuTensor| uses.get(&x.0.id).copied() == Some(as_numbers(x));
     let numbers = nodes.iter().filter(|x| matches!(x.0.op, Op::Input)).filter(only_numbers).map(|x| x.0.id).collect();
-    let mut lowering = Lowering { steps: Vec::new(), places: HashMap::new(), uses, numbers };
+    let inputs = inputs.iter().zip(0..).map(|(input, number)| (input.0.id, number)).collect();
+    let mut lowering = Lowering { steps: Vec::new(), places: HashMap::new(), inputs, uses, numbers };
     for node in &nodes {
         let dims = &node.0.dims;
         if dims.contains(&0) {
@@ -203,20 +221,20 @@ pub fn lower(input: &GpuTensor, output: &GpuTensor) -> Result<Vec<Step>> {
         if [n, c.next_multiple_of(4), h, w].iter().try_fold(4u32, |bytes, &d| bytes.checked_mul(d.try_into().ok()?)).is_none() {
             return Err(Error::Memory(format!("a tensor {dims:?} takes more than 4 GiB; use smaller tiles")));
         }
-        if matches!(node.0.op, Op::Input) && node.0.id != input.0.id {
+        if matches!(node.0.op, Op::Input) && !lowering.inputs.contains_key(&node.0.id) {
             return Err(Error::shape("plan", "the result depends on an input that is not the plan's"));
         }
         lowering.node(node)?;
     }
-    lowering.finish(output);
+    outputs.iter().zip(0..).for_each(|(output, number)| lowering.finish(output, number));
     shuffle::fuse(&mut lowering.steps);
     Ok(lowering.steps)
 }
 
-/// Everything that `output` needs, in the order of recording; what nothing needs is not among it.
-fn reachable(output: &GpuTensor) -> Vec<GpuTensor> {
-    let mut seen = HashSet::from([output.0.id]);
-    let mut nodes = vec![output.clone()];
+/// Everything that `outputs` need, in the order of recording; what nothing needs is not among it.
+fn reachable(outputs: &[&GpuTensor]) -> Vec<GpuTensor> {
+    let mut seen = HashSet::new();
+    let mut nodes: Vec<GpuTensor> = outputs.iter().filter(|t| seen.insert(t.0.id)).map(|&t| t.clone()).collect();
     let mut next = 0;
     while next < nodes.len() {
         let node = nodes[next].clone();
@@ -241,13 +259,14 @@ fn reads(node: &Node) -> Vec<&GpuTensor> {
         Op::AttentionWeights { queries, keys, mask, .. } => [queries, keys].into_iter().chain(mask).collect(),
         Op::Attend { weights, values } => vec![weights, values],
         Op::Put { x, row, position } => vec![x, row, position],
+        Op::Beam { logits, scores, .. } => vec![logits, scores],
     }
 }
 
 /// Whether `node` reads `x` only as whole numbers, which stay as they are.
 fn reads_numbers(node: &Node, x: &GpuTensor) -> bool {
     match &node.op {
-        Op::Take { indices: x2, .. } | Op::Put { position: x2, .. } => x2.0.id == x.0.id,
+        Op::Take { indices: x2, .. } | Op::Put { position: x2, .. } | Op::Beam { scores: x2, .. } => x2.0.id == x.0.id,
         _ => false,
     }
 }
@@ -288,9 +307,10 @@ impl Lowering {
         let dims = canonical(&node.0.dims);
         let (value, factor) = match &node.0.op {
             // Whole numbers are read as they come.
-            Op::Input if self.numbers.contains(&node.0.id) => (Value::Input, 1),
+            Op::Input if self.numbers.contains(&node.0.id) => (self.given(node), 1),
             Op::Input => {
-                let packed = self.push(Kernel::Pack, vec![(Value::Input, dims)], dims);
+                let given = self.given(node);
+                let packed = self.push(Kernel::Pack, vec![(given, dims)], dims);
                 self.mark(&packed, node);
                 (packed, 1)
             }
@@ -374,6 +394,14 @@ impl Lowering {
                 let inputs = vec![self.stored(x), self.stored(row), self.whole(position)];
                 (self.push(Kernel::Put(x.0.dims[1]), inputs, dims), 1)
             }
+            Op::Beam { logits, scores, end } => {
+                let beam = dims[1];
+                let inputs = vec![self.stored(logits)];
+                let parts_dims = [1, 4 * (beam + 1), beam, VOCABULARY_PARTS];
+                let parts = self.push(Kernel::BeamParts { beam, end: *end }, inputs, parts_dims);
+                let inputs = vec![(parts, parts_dims), self.whole(scores)];
+                (self.push(Kernel::BeamMerge(beam), inputs, dims), 1)
+            }
         };
         self.places.insert(node.0.id, Place { value, factor });
         Ok(())
@@ -422,7 +450,7 @@ impl Lowering {
     }
 
     fn push(&mut self, kernel: Kernel, inputs: Vec<(Value, [usize; 4])>, dims: [usize; 4]) -> Value {
-        let step = Step { kernel, inputs, epilogue: vec![], operands: vec![], dims, planar: false, features_last: false };
+        let step = Step { kernel, inputs, epilogue: vec![], operands: vec![], dims, output: None, features_last: false };
         self.steps.push(step);
         Value::Step(self.steps.len() - 1)
     }
@@ -431,9 +459,14 @@ impl Lowering {
     fn whole(&self, x: &GpuTensor) -> (Value, [usize; 4]) {
         let value = match x.0.op {
             Op::Constant(_) => Value::Constant(x.clone(), Packing::RowMajor),
-            _ => Value::Input,
+            _ => self.given(x),
         };
         (value, canonical(&x.0.dims))
+    }
+
+    /// An input as it is given.
+    fn given(&self, x: &GpuTensor) -> Value {
+        Value::Input(self.inputs.get(&x.0.id).copied().unwrap_or_default())
     }
 
     /// Says of the step that makes `x` row-major, or from what is, how it is.
@@ -459,10 +492,10 @@ impl Lowering {
         (value, dims)
     }
 
-    fn finish(&mut self, output: &GpuTensor) {
+    fn finish(&mut self, output: &GpuTensor, number: usize) {
         self.stored(output);
         let last = self.host(output).unwrap_or_else(|| self.copy(output));
-        self.steps[last].planar = true;
+        self.steps[last].output = Some(number);
         self.mark(&Value::Step(last), output);
     }
 }

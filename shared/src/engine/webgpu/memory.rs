@@ -142,7 +142,7 @@ pub fn place(steps: &[Step], precision: Precision) -> Placement {
 /// Size of a step's result.
 fn bytes(step: &Step, precision: Precision) -> u64 {
     let [n, c, h, w] = step.dims;
-    let channels = if step.planar { c } else { c.next_multiple_of(4) };
+    let channels = if step.planar() { c } else { c.next_multiple_of(4) };
     let element = if precision == Precision::F16 && !step.single() { size_of::<f16>() } else { size_of::<f32>() };
     [n, channels, h, w].iter().fold(element as u64, |product, &d| product.saturating_mul(d as u64))
 }
@@ -160,7 +160,7 @@ mod tests {
             epilogue: vec![],
             operands: operands.iter().map(|&r| Operand { value: Value::Step(r), factor: 1 }).collect(),
             dims: [1, 4, 1, size],
-            planar: false,
+            output: None,
             features_last: false,
         }
     }

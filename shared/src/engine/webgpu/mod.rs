@@ -20,10 +20,12 @@ pub mod kernels;
 mod lower;
 mod memory;
 mod plan;
+mod repeat;
 mod shuffle;
 mod tensor;
 
 pub use context::{AdapterInfo, Context};
 pub use memory::Precision;
 pub use plan::Plan;
+pub use repeat::{Carry, Repeat};
 pub use tensor::{Blanks, Constants, GpuTensor};

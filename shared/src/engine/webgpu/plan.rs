@@ -11,21 +11,31 @@ use super::memory::place;
 use super::{Context, GpuTensor};
 use crate::{Error, Result, Tensor};
 
-/// Computes one output from one input of fixed dimensions, as often as wanted.
+/// Computes outputs from inputs of fixed dimensions, as often as wanted.
 ///
 /// A run is one submission: write the input, dispatch every step in one compute pass, copy the output for reading. What is much
 /// work is cut into several; nothing waits between them.
 pub struct Plan {
     context: Arc<Context>,
-    input: wgpu::Buffer,
-    inputs: usize,
-    output: wgpu::Buffer,
-    outputs: usize,
+    pub(super) inputs: Vec<Given>,
+    pub(super) outputs: Vec<Given>,
     /// Of every submission.
     dispatches: Vec<Vec<Dispatch>>,
     memory: u64,
     /// Buffers for reading back that no run uses at the moment. A run that is dropped halfway takes its own with it.
     idle: RefCell<Vec<wgpu::Buffer>>,
+}
+
+/// A row-major buffer of f32.
+pub(super) struct Given {
+    pub buffer: wgpu::Buffer,
+    pub elements: usize,
+}
+
+impl Given {
+    pub fn bytes(&self) -> u64 {
+        (self.elements * size_of::<f32>()) as u64
+    }
 }
 
 struct Dispatch {
@@ -41,20 +51,30 @@ impl Plan {
     /// [`Error::Shape`] when a tensor is empty or `output` needs another input; [`Error::Memory`] when a tensor is larger than
     /// what the device binds in one buffer, or memory is short; [`Error::Gpu`] when the device fails.
     pub fn new(context: &Arc<Context>, input: &GpuTensor, output: &GpuTensor) -> Result<Self> {
+        Self::of(context, &[input], &[output])
+    }
+
+    /// The same for many.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn of(context: &Arc<Context>, inputs: &[&GpuTensor], outputs: &[&GpuTensor]) -> Result<Self> {
         context.alive()?;
-        let steps = lower(input, output)?;
+        let steps = lower(inputs, outputs)?;
         let placement = place(&steps, context.precision());
-        let float = size_of::<f32>() as u64;
-        let inputs = input.dims().iter().product::<usize>();
-        let outputs = output.dims().iter().product::<usize>();
         let buffer = |label: &str, size, usage| -> Result<wgpu::Buffer> {
             context.fits(label, size)?;
             let label = Some(label);
             Ok(context.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false }))
         };
         let storage = wgpu::BufferUsages::STORAGE;
-        let given =
-            buffer(&format!("the input {:?}", input.dims()), inputs as u64 * float, storage | wgpu::BufferUsages::COPY_DST)?;
+        let elements = |tensor: &GpuTensor| tensor.dims().iter().product::<usize>();
+        let mut given = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let (label, elements) = (format!("the input {:?}", input.dims()), elements(input));
+            let buffer = buffer(&label, (elements * size_of::<f32>()) as u64, storage | wgpu::BufferUsages::COPY_DST)?;
+            given.push(Given { buffer, elements });
+        }
         let mut slots = Vec::with_capacity(placement.sizes.len());
         for (slot, &size) in placement.sizes.iter().enumerate() {
             let of = |&i: &usize| placement.slots[i] == slot;
@@ -63,8 +83,12 @@ impl Plan {
             slots.push(buffer(&label, size, storage | wgpu::BufferUsages::COPY_SRC)?);
         }
         let results: Vec<&wgpu::Buffer> = placement.slots.iter().map(|&slot| &slots[slot]).collect();
-        let planar = steps.iter().position(|step| step.planar);
-        let output = planar.map(|i| results[i].clone()).ok_or_else(|| Error::Gpu("internal: no output".into()))?;
+        let written = |number| steps.iter().position(|step| step.output == Some(number)).map(|i| results[i].clone());
+        let wanted = outputs.iter().enumerate().map(|(number, output)| {
+            let buffer = written(number).ok_or_else(|| Error::Gpu("internal: no output".into()))?;
+            Ok(Given { buffer, elements: elements(output) })
+        });
+        let wanted = wanted.collect::<Result<Vec<_>>>()?;
 
         let geometry = context.geometry();
         let most = context.limits.max_compute_workgroups_per_dimension;
@@ -88,7 +112,7 @@ impl Plan {
             let mut reads = Vec::new();
             for value in kernels::reads(step, part) {
                 reads.push(match value {
-                    Value::Input => given.clone(),
+                    Value::Input(number) => given[*number].buffer.clone(),
                     Value::Constant(tensor, packing) => tensor.buffer(context, *packing)?,
                     Value::Step(read) => results[*read].clone(),
                 });
@@ -120,9 +144,9 @@ impl Plan {
         if cfg!(not(target_arch = "wasm32")) {
             context.check()?;
         }
-        let memory = placement.sizes.iter().sum::<u64>() + (inputs + outputs) as u64 * float;
+        let memory = placement.sizes.iter().sum::<u64>() + given.iter().chain(&wanted).map(Given::bytes).sum::<u64>();
         let context = context.clone();
-        Ok(Self { context, input: given, inputs, output, outputs, dispatches, memory, idle: RefCell::default() })
+        Ok(Self { context, inputs: given, outputs: wanted, dispatches, memory, idle: RefCell::default() })
     }
 
     /// Has the device compile what a plan for `output` would run. The context keeps it, so that a later plan, of any size and with
@@ -132,7 +156,7 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn compile(context: &Context, input: &GpuTensor, output: &GpuTensor) -> Result<()> {
         context.alive()?;
-        lower(input, output)?.iter().try_for_each(|step| pipeline(context, step).map(drop))?;
+        lower(&[input], &[output])?.iter().try_for_each(|step| pipeline(context, step).map(drop))?;
         // Chromium keeps calls back until something is submitted.
         context.queue.submit([]);
         Ok(())
@@ -153,7 +177,7 @@ impl Plan {
         self.memory
     }
 
-    /// Computes the output of `values`, both row-major.
+    /// Computes the first output of `values`, the first input, both row-major.
     ///
     /// Natively this blocks until the GPU is done; in a browser it yields. Runs may overlap, and may be dropped at any point.
     ///
@@ -161,15 +185,52 @@ impl Plan {
     /// [`Error::Shape`] when there are more or fewer values than the input holds; [`Error::Gpu`] when the device fails or is
     /// lost.
     pub async fn run(&self, values: &[f32]) -> Result<Vec<f32>> {
-        if values.len() != self.inputs {
-            return Err(Error::shape("run", format!("{} values, the plan takes {}", values.len(), self.inputs)));
+        let Some(output) = self.outputs.first() else { return Ok(vec![]) };
+        self.fits(0, values)?;
+        self.read(output.bytes(), |staging| {
+            self.write(0, values);
+            self.submit(|encoder| encoder.copy_buffer_to_buffer(&output.buffer, 0, staging, 0, output.bytes()));
+        })
+        .await
+    }
+
+    /// Gives the next run an input.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are more or fewer values than the input holds.
+    pub fn give(&self, input: usize, values: &[f32]) -> Result<()> {
+        self.fits(input, values)?;
+        self.write(input, values);
+        Ok(())
+    }
+
+    /// Refuses values that an input does not hold.
+    fn fits(&self, input: usize, values: &[f32]) -> Result<()> {
+        match self.inputs.get(input).map_or(0, |input| input.elements) {
+            elements if elements == values.len() => Ok(()),
+            elements => Err(Error::shape("run", format!("{} values, the plan takes {elements}", values.len()))),
         }
+    }
+
+    /// Writes an input that [`Plan::fits`].
+    fn write(&self, input: usize, values: &[f32]) {
+        if let Some(input) = self.inputs.get(input) {
+            self.context.queue.write_buffer(&input.buffer, 0, bytemuck::cast_slice(values));
+        }
+    }
+
+    /// Has `submit` fill a buffer of `size` bytes, and reads it.
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    pub(super) async fn read(&self, size: u64, submit: impl FnOnce(&wgpu::Buffer)) -> Result<Vec<f32>> {
         let context = &self.context;
         context.alive()?;
-        let staging = self.idle.borrow_mut().pop().unwrap_or_else(|| {
+        let kept = self.idle.borrow_mut().pop().filter(|staging| staging.size() == size);
+        let staging = kept.unwrap_or_else(|| {
             context.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read-back"),
-                size: self.output_bytes(),
+                size,
                 usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
                 mapped_at_creation: false,
             })
@@ -177,7 +238,7 @@ impl Plan {
         // Nothing between these scopes waits, so overlapping runs neither mix their scopes nor their input.
         let memory = context.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = context.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        self.submit(values, &staging);
+        submit(&staging);
         let failures = (validation.pop(), memory.pop());
 
         let (sender, mapped) = oneshot::channel();
@@ -210,27 +271,38 @@ impl Plan {
         Ok(values)
     }
 
-    fn output_bytes(&self) -> u64 {
-        (self.outputs * size_of::<f32>()) as u64
-    }
-
-    fn submit(&self, values: &[f32], staging: &wgpu::Buffer) {
+    /// Submits a run; `then` is encoded behind it.
+    pub(super) fn submit(&self, then: impl FnOnce(&mut wgpu::CommandEncoder)) {
         let Context { device, queue, .. } = &*self.context;
-        queue.write_buffer(&self.input, 0, bytemuck::cast_slice(values));
+        let mut then = Some(then);
         for (submission, number) in self.dispatches.iter().zip(1..) {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for Dispatch { pipeline, bindings, groups: [x, y] } in submission {
-                pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, bindings, &[]);
-                pass.dispatch_workgroups(*x, *y, 1);
-            }
-            drop(pass);
-            if number == self.dispatches.len() {
-                encoder.copy_buffer_to_buffer(&self.output, 0, staging, 0, self.output_bytes());
+            Self::encode(submission, &mut encoder);
+            if number == self.dispatches.len()
+                && let Some(then) = then.take()
+            {
+                then(&mut encoder);
             }
             queue.submit([encoder.finish()]);
         }
+    }
+
+    fn encode(dispatches: &[Dispatch], encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for Dispatch { pipeline, bindings, groups: [x, y] } in dispatches {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bindings, &[]);
+            pass.dispatch_workgroups(*x, *y, 1);
+        }
+    }
+
+    /// Encodes a whole run, for those who encode several for one submission.
+    pub(super) fn encode_all(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.dispatches.iter().for_each(|dispatches| Self::encode(dispatches, encoder));
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
     }
 }
 

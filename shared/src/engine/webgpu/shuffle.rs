@@ -31,7 +31,7 @@ fn fits(conv: &Step, shuffle: &Step) -> bool {
         && !conv.epilogue.iter().any(|stage| matches!(stage, Stage::PixelShuffle(_)))
         && conv.operands.len() + shuffle.operands.len() <= MAX_OPERANDS
         && !shuffle.epilogue.iter().any(|stage| matches!(stage, Stage::Normalise { .. }))
-        && (shuffle.planar || shuffle.dims[1].is_multiple_of(4))
+        && (shuffle.planar() || shuffle.dims[1].is_multiple_of(4))
 }
 
 /// Puts `conv`, which is earlier, into the place of the shuffle `at`: what either reads is computed before.

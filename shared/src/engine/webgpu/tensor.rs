@@ -39,7 +39,11 @@ pub(super) enum Op {
     AttentionWeights { queries: GpuTensor, keys: GpuTensor, mask: Option<GpuTensor> },
     Attend { weights: GpuTensor, values: GpuTensor },
     Put { x: GpuTensor, row: GpuTensor, position: GpuTensor },
+    Beam { logits: GpuTensor, scores: GpuTensor, end: usize },
 }
+
+/// The widest beam: its sentences are kept in registers.
+const WIDEST: usize = 16;
 
 /// A function of one element.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,6 +97,24 @@ impl GpuTensor {
     /// What a plan gets with every run.
     pub fn input(dims: impl Into<Vec<usize>>) -> Self {
         Self::record(dims, Op::Input)
+    }
+
+    /// How the sentences of a beam go on: from `logits` `[B, 1, V]` of their next words and their `scores` `[B]`, an input, to
+    /// `[4, B]`: the words of the B likeliest continuations, `end` not counted; the sentences that they continue; their scores,
+    /// which are the sentences' scores and the logarithms of the words' probabilities; and that logarithm for `end`, of every
+    /// sentence. No operation of a model, so no other engine has it; `pipeline::search` is what it does, on the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when dimensions are others, or the beam is wider than 16 or than the vocabulary.
+    pub fn beam(&self, scores: &Self, end: usize) -> Result<Self> {
+        let &[beam, 1, words] = self.dims() else {
+            return Err(Error::shape("beam", format!("logits {:?} are not [B, 1, V]", self.dims())));
+        };
+        if scores.dims() != [beam] || !(1..=WIDEST).contains(&beam) || words <= beam {
+            return Err(Error::shape("beam", format!("{beam} sentences, {:?} scores, {words} words", scores.dims())));
+        }
+        numbers("beam", scores)?;
+        Ok(Self::record([4, beam], Op::Beam { logits: self.clone(), scores: scores.clone(), end }))
     }
 
     /// Row-major `values` that never change.

@@ -5,7 +5,7 @@
 
 mod camera;
 mod input;
-mod options;
+pub mod options;
 mod run;
 mod sample;
 mod save;

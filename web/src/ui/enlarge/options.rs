@@ -197,14 +197,21 @@ impl Enlarger {
     }
 }
 
+/// The engine that the address asks for.
+///
+/// # Errors
+/// What the browser throws.
+pub fn wanted_engine() -> Result<Choice, JsValue> {
+    let search = window()?.location().search()?;
+    Ok(Choice::parse(&UrlSearchParams::new_with_str(&search)?.get("engine").unwrap_or_default()))
+}
+
 /// Listens to the choices.
 ///
 /// # Errors
 /// When index.html lacks an element.
 pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
-    let search = window()?.location().search()?;
-    let wanted = UrlSearchParams::new_with_str(&search)?.get("engine").unwrap_or_default();
-    app.options.engine.set_value(Choice::parse(&wanted).name());
+    app.options.engine.set_value(wanted_engine()?.name());
     let changed = app.clone();
     on(by_id::<HtmlElement>("options")?, "change", move |event: web_sys::Event| {
         let input = event.target().and_then(|t| t.dyn_into::<HtmlInputElement>().ok());

@@ -42,7 +42,8 @@ impl Enlarger {
             return self.error(&format!("{} Choose a smaller scale or a smaller picture.", crate::channel::thrown(&error)));
         }
         let job = self.next_job();
-        let message = ToWorker::Enlarge { job, model: Box::new(model.clone()), engine: self.options.engine(), workers: workers() };
+        let message =
+            ToWorker::Enlarge { job, model: Box::new(model.clone()), engine: self.options.engine(), workers: workers() };
         *self.run.borrow_mut() = Some(Run { model, engine: None, tiles: 0, began: now(), quarters: Cell::default() });
         self.tell_worker(message, None);
         self.enter(Phase::Running);

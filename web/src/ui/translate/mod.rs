@@ -4,21 +4,24 @@ mod inspector;
 mod output;
 mod pairs;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use shared::catalogue::{Catalogue, Model};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{HtmlButtonElement, HtmlElement, HtmlProgressElement, HtmlTextAreaElement, KeyboardEvent, MouseEvent};
+use web_sys::{
+    HtmlButtonElement, HtmlElement, HtmlProgressElement, HtmlSelectElement, HtmlTextAreaElement, KeyboardEvent, MouseEvent,
+};
 
 use super::dom::{by_id, document, now, on, property, warn, window};
+use super::enlarge::options;
 use super::link::{Event, Link};
 use super::{announce, card, focus, set_text, show};
 use crate::channel::{SENTENCES, thrown};
-use crate::messages::Engine;
 use crate::messages::sentences::{FromWorker, ToWorker};
+use crate::messages::{Choice, Engine, Gpu};
 use crate::{estimate, language, text};
 use inspector::Inspector;
 use output::Output;
@@ -55,6 +58,7 @@ impl Phase {
 pub struct Interpreter {
     room: HtmlElement,
     source: HtmlTextAreaElement,
+    engine_choice: HtmlSelectElement,
     phase: Cell<Phase>,
     pairs: Pairs,
     output: Rc<Output>,
@@ -66,7 +70,6 @@ pub struct Interpreter {
     /// The timer that waits for a pause in typing.
     pause: Cell<Option<i32>>,
     began: Cell<f64>,
-    engine: RefCell<Option<Engine>>,
 }
 
 impl Interpreter {
@@ -78,6 +81,7 @@ impl Interpreter {
         let interpreter = Rc::new(Self {
             room: by_id("room-translate")?,
             source: by_id("source")?,
+            engine_choice: by_id("translate-engine")?,
             phase: Cell::new(Phase::Idle),
             pairs: Pairs::new()?,
             output: Output::new()?,
@@ -86,7 +90,6 @@ impl Interpreter {
             job: Cell::default(),
             pause: Cell::default(),
             began: Cell::default(),
-            engine: RefCell::default(),
         });
         interpreter.listen()?;
         Ok(interpreter)
@@ -128,7 +131,8 @@ impl Interpreter {
             return;
         }
         match message {
-            FromWorker::Ready => {
+            FromWorker::Ready { gpu } => {
+                self.show_engines(gpu.as_ref());
                 if let Some(link) = self.link.get() {
                     link.set_ready();
                 }
@@ -137,8 +141,7 @@ impl Interpreter {
                 let share = received as f64 / total.max(1) as f64;
                 self.progress(Some(share), &format!("Fetching the model, {} of {}", text::bytes(received), text::bytes(total)));
             }
-            FromWorker::Started { engine, pieces, .. } => {
-                *self.engine.borrow_mut() = Some(engine);
+            FromWorker::Started { pieces, .. } => {
                 self.began.set(now());
                 self.inspector.clear();
                 let drawn = self.output.begin(&pieces, self.pairs.model().map(|m| m.target).unwrap_or_default().as_str());
@@ -158,7 +161,7 @@ impl Interpreter {
                 self.show_progress();
             }
             FromWorker::Detected { language, .. } => self.detected(&language),
-            FromWorker::Done { seconds, words, .. } => self.finished(seconds, words),
+            FromWorker::Done { seconds, words, engine, .. } => self.finished(seconds, words, &engine),
             FromWorker::Stopped { .. } => {
                 self.go(Phase::Done);
                 set_text("translate-facts", "Stopped.");
@@ -242,7 +245,8 @@ impl Interpreter {
         }
         self.go(Phase::Running);
         self.progress(None, "Translating");
-        link.send(ToWorker::Translate { job, model: Box::new(model.clone()), text: typed.clone() }, None);
+        let engine = Choice::parse(&self.engine_choice.value());
+        link.send(ToWorker::Translate { job, model: Box::new(model.clone()), engine, text: typed.clone() }, None);
         let languages = self.pairs.languages();
         if languages.contains(&model.source) {
             link.send(ToWorker::Detect { job, text: typed, languages }, None);
@@ -278,13 +282,18 @@ impl Interpreter {
         self.progress((all > 1).then_some(done as f64 / all.max(1) as f64), &title);
     }
 
-    fn finished(&self, seconds: f64, words: usize) {
-        let engine = self.engine.borrow().as_ref().map(Engine::label).unwrap_or_default();
+    fn finished(&self, seconds: f64, words: usize, engine: &Engine) {
+        self.drawn(self.room.set_attribute("data-engine", engine.name()));
+        let failed = match engine {
+            Engine::Cpu { gpu_error: Some(error), .. } => format!(", because the graphics card failed ({error})"),
+            _ => String::new(),
+        };
+        let engine = engine.label();
         let speed = match words {
             0 => "Translated before".to_owned(),
             _ => format!("{words} words in {}", text::seconds(seconds)),
         };
-        set_text("translate-facts", &format!("{speed} · {engine}"));
+        set_text("translate-facts", &format!("{speed} · {engine}{failed}"));
         self.go(Phase::Done);
         announce(&format!("Translated: {}", self.output.text()));
     }
@@ -324,6 +333,14 @@ impl Interpreter {
         self.show_card();
         if !self.source.value().trim().is_empty() {
             self.translate();
+        }
+    }
+
+    /// The worker has looked for a GPU.
+    fn show_engines(&self, gpu: Option<&Gpu>) {
+        let automatic = if Choice::Auto.wants_gpu(gpu) { "Automatic: what is faster" } else { "Automatic: processor" };
+        if let Some(option) = self.engine_choice.query_selector("[value=auto]").ok().flatten() {
+            option.set_text_content(Some(automatic));
         }
     }
 
@@ -368,6 +385,9 @@ impl Interpreter {
             room.pairs.changed();
             room.changed_pair();
         });
+        self.engine_choice.set_value(options::wanted_engine()?.name());
+        let room = self.clone();
+        on(&self.engine_choice, "change", move |_: web_sys::Event| room.typed(0));
         let room = self.clone();
         on(by_id::<HtmlElement>("swap")?, "click", move |_: MouseEvent| {
             let translated = room.output.text();

@@ -14,7 +14,7 @@ use super::hand::Hand;
 use crate::channel;
 use crate::messages::pictures::{FromWorker, Sheet};
 use crate::messages::{Choice, Engine};
-use crate::worker::{breathe, weights};
+use crate::worker::{breathe, now, weights};
 use shared::catalogue::Model;
 
 /// Pixels of the input that a tile adds to the result, along one side. The halo comes on top and is computed twice, so larger
@@ -85,7 +85,7 @@ async fn attempt(
         return Ok(());
     }
     let tile = kept(engine) + 2 * loaded.session.config().receptive_field().unwrap_or_default();
-    let begin = now(state);
+    let begin = now(&state.scope);
     let enlargement = || Enlargement::new(&loaded.session, picture, tile);
     let mut job = Job { state, job, engine: engine.clone(), again, regions: RefCell::default() };
     let work = enlargement()?;
@@ -111,7 +111,7 @@ async fn attempt(
         state.send(&FromWorker::Stopped { job }, None);
         return Ok(());
     };
-    let seconds = (now(state) - begin) / 1e3;
+    let seconds = (now(&state.scope) - begin) / 1e3;
     *state.result.borrow_mut() = Some(result);
     state.send(&FromWorker::Done { job, seconds }, None);
     Ok(())
@@ -223,8 +223,4 @@ async fn load(state: &State, job: u32, model: &Model, engine: &Engine) -> shared
     };
     let bytes = weights::get(&state.scope, model, &tell).await.map_err(shared::Error::Checkpoint)?;
     state.engines.load(model, bytes, engine)
-}
-
-fn now(state: &State) -> f64 {
-    state.scope.performance().map_or_else(js_sys::Date::now, |p| p.now())
 }

@@ -84,7 +84,7 @@ uniforms! {
     padding,
     /// Of an enlargement.
     factor,
-    /// Where a joined tensor's channels start.
+    /// Where a joined tensor's channels start; of a vocabulary, the word that ends a sentence.
     first_channel,
     /// How many channels are written from there.
     lanes,
@@ -111,6 +111,8 @@ fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
         Kernel::LayerNorm { .. } => ("layer_norm", include_str!("layer_norm.wgsl")),
         Kernel::Take(_) => ("take", include_str!("take.wgsl")),
         Kernel::Put(_) => ("put", include_str!("put.wgsl")),
+        Kernel::BeamParts { .. } => ("beam_parts", include_str!("beam_parts.wgsl")),
+        Kernel::BeamMerge(_) => ("beam_merge", include_str!("beam_merge.wgsl")),
     }
 }
 
@@ -146,7 +148,7 @@ pub(super) fn work(step: &Step, part: usize) -> u64 {
 /// The WGSL of a step.
 pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> Result<String> {
     let cat = step.kernel == Kernel::CatChannels;
-    let sums = matches!(step.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. });
+    let sums = matches!(step.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. } | Kernel::BeamParts { .. });
     let conv = matches!(step.kernel, Kernel::Conv2d { .. });
     let (kernel, slide, reflect, bias, enlarged) = match step.kernel {
         Kernel::Conv2d { kernel, stride, padding, bias, enlarged } => {
@@ -159,8 +161,12 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
         Kernel::ScaleAndShift { epsilon } | Kernel::LayerNorm { epsilon } => f32::from_bits(epsilon),
         _ => 0.0,
     };
+    let beam = match step.kernel {
+        Kernel::BeamParts { beam, .. } | Kernel::BeamMerge(beam) => beam,
+        _ => 1,
+    };
     // Threads for a whole row find their place themselves.
-    let by_row = matches!(step.kernel, Kernel::Softmax | Kernel::LayerNorm { .. });
+    let by_row = matches!(step.kernel, Kernel::Softmax | Kernel::LayerNorm { .. } | Kernel::BeamMerge(_));
     let pixels = geometry.pixels(step.computed()[2]);
     let shuffled = step.epilogue.iter().position(|stage| matches!(stage, Stage::PixelShuffle(_)));
     let (before, after) = step.epilogue.split_at(shuffled.unwrap_or(step.epilogue.len()));
@@ -177,19 +183,21 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
         .number("SLIDE", usize::from(slide))
         .number("ROWS", pixels + kernel - 1)
         .text("EPSILON", format!("{epsilon:?}f"))
+        .number("BEAM", beam)
+        .number("BLOCKED", beam.next_multiple_of(4))
         .number("WORKGROUP", geometry.workgroup)
         .number("PIXELS", pixels)
         .number("OUTPUTS", geometry.outputs(step.computed()[1]))
         .number("BIAS", usize::from(bias))
         .number("POSITION", usize::from(!cat && !conv && !sums && !by_row))
         .number("FINISH", usize::from(!cat && !sums))
-        .number("PLANAR", usize::from(step.planar))
+        .number("PLANAR", usize::from(step.planar()))
         .number("FEATURES_LAST", usize::from(step.features_last))
         .number("MASK", usize::from(matches!(step.kernel, Kernel::AttentionScores { mask: Some(_) })))
         .number("INPUTS", if cat { 1 } else { step.inputs.len() })
         .text("OPERANDS", operands(step))
         .number("SHUFFLE", if shuffled.is_some() { step.shuffle() } else { 0 })
-        .text("RESULT", if cat || step.planar || shuffled.is_some() { scalar.into() } else { format!("vec4<{scalar}>") })
+        .text("RESULT", if cat || step.planar() || shuffled.is_some() { scalar.into() } else { format!("vec4<{scalar}>") })
         .text("SHAPE", Shape::WGSL)
         .text("EPILOGUE", epilogue(before, &step.operands, false))
         .text("SHUFFLED", epilogue(after, &step.operands, true));
@@ -290,12 +298,16 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
             Kernel::ScaleAndShift { .. } => (n * blocks / 2).div_ceil(geometry.workgroup),
             Kernel::Softmax => (n * blocks * h).div_ceil(geometry.workgroup),
             Kernel::LayerNorm { .. } => h.div_ceil(geometry.workgroup),
+            Kernel::BeamParts { .. } => (h * w).div_ceil(geometry.workgroup),
+            Kernel::BeamMerge(_) => 1,
             Kernel::CatChannels => (n * lanes.div_ceil(4) * h * w).div_ceil(geometry.workgroup),
             _ => (n * blocks * h * w).div_ceil(geometry.workgroup),
         };
         let grid = fold(groups, most, geometry.workgroup)
             .ok_or_else(|| Error::Gpu(format!("{:?} is too large for one {}", step.dims, name(step))))?;
-        let sizes = [n, c, blocks, h, w, ic, ic.div_ceil(4), ih, iw, kernel, stride, padding, factor, first, lanes];
+        // Which word is the end.
+        let first_channel = if let Kernel::BeamParts { end, .. } = step.kernel { end } else { first };
+        let sizes = [n, c, blocks, h, w, ic, ic.div_ceil(4), ih, iw, kernel, stride, padding, factor, first_channel, lanes];
         let mut words = [0; 15];
         for (word, size) in words.iter_mut().zip(sizes) {
             *word = u32::try_from(size).map_err(|_| Error::Gpu(format!("{}: {size} does not fit in 32 bits", name(step))))?;
@@ -343,11 +355,11 @@ fn fold(groups: usize, most: u32, workgroup: usize) -> Option<[u32; 2]> {
 /// # Errors
 /// When a template is broken.
 pub fn variants() -> Result<Vec<(String, String)>> {
-    let picture = (Value::Input, [1, 5, 4, 4]);
+    let picture = (Value::Input(0), [1, 5, 4, 4]);
     let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
     kernels.extend([None, Some([1, 1])].map(|mask| Kernel::AttentionScores { mask }));
     kernels.extend([Kernel::Softmax, Kernel::Attend, Kernel::LayerNorm { epsilon: 1e-5f32.to_bits() }]);
-    kernels.extend([Kernel::Take(1), Kernel::Put(2)]);
+    kernels.extend([Kernel::Take(1), Kernel::Put(2), Kernel::BeamMerge(5)]);
     for (kernel, padding) in [(3, Padding::Zeros(1)), (3, Padding::Reflect(1)), (1, Padding::Zeros(0)), (5, Padding::Reflect(2))]
     {
         let variants = [(false, 1), (true, 1), (true, 2)];
@@ -377,20 +389,20 @@ pub fn variants() -> Result<Vec<(String, String)>> {
             let inputs = match kernel {
                 Kernel::Conv2d { bias, .. } => 2 + usize::from(bias),
                 Kernel::AttentionScores { mask } => 2 + usize::from(mask.is_some()),
-                Kernel::Attend | Kernel::Take(_) => 2,
+                Kernel::Attend | Kernel::Take(_) | Kernel::BeamMerge(_) => 2,
                 Kernel::LayerNorm { .. } | Kernel::Put(_) => 3,
                 _ => 1,
             };
             for (epilogue, factors) in &epilogues {
                 for (planar, features_last) in [(false, false), (true, false), (true, true)] {
-                    let operand = |&factor: &usize| Operand { value: Value::Input, factor };
+                    let operand = |&factor: &usize| Operand { value: Value::Input(0), factor };
                     let step = Step {
                         kernel,
                         inputs: vec![picture.clone(); inputs],
                         epilogue: epilogue.clone(),
                         operands: factors.iter().map(operand).collect(),
                         dims: [1, 5, 4, 4],
-                        planar,
+                        output: planar.then_some(0),
                         features_last,
                     };
                     all.push((
@@ -407,23 +419,34 @@ pub fn variants() -> Result<Vec<(String, String)>> {
             for zip in [Zip::Add, Zip::Sub] {
                 let stage = |operand| Stage::Zip { zip, operand, reversed: true };
                 let epilogue = vec![stage(0), Stage::PixelShuffle(r), Stage::Map(Map::Silu), stage(1), stage(2)];
-                let operands = [1, 1, r].map(|factor| Operand { value: Value::Input, factor }).into();
-                let step =
-                    Step { kernel, inputs: vec![picture.clone(); 3], epilogue, operands, dims, planar, features_last: false };
+                let operands = [1, 1, r].map(|factor| Operand { value: Value::Input(0), factor }).into();
+                let step = Step {
+                    kernel,
+                    inputs: vec![picture.clone(); 3],
+                    epilogue,
+                    operands,
+                    dims,
+                    output: planar.then_some(0),
+                    features_last: false,
+                };
                 all.push((
                     format!("conv2d {zip:?} shuffled by {r}, planar {planar} {geometry:?} {precision:?}"),
                     source(&step, geometry, precision)?,
                 ));
             }
         }
-        for (kernel, inputs) in [(Kernel::Moments, 1), (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4)] {
+        for (kernel, inputs) in [
+            (Kernel::Moments, 1),
+            (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4),
+            (Kernel::BeamParts { beam: 5, end: 2 }, 1),
+        ] {
             let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);
-            let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], planar: false, features_last: false };
+            let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], output: None, features_last: false };
             all.push((format!("{kernel:?} {geometry:?} {precision:?}"), source(&step, geometry, precision)?));
         }
         let (epilogue, operands) = (vec![], vec![]);
         let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);
-        let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, planar: false, features_last: false };
+        let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, output: None, features_last: false };
         all.push((format!("cat_channels {geometry:?} {precision:?}"), source(&cat, geometry, precision)?));
     }
     Ok(all)

@@ -1,13 +1,15 @@
 //! The worker for sentences.
 
+mod engine;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use candle_core::Device;
 use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
-use shared::pipeline::search::Search;
+use shared::engine::webgpu::Context;
 use shared::pipeline::translate::{Translation, Translator};
 use shared::text::Piece;
 use wasm_bindgen::closure::Closure;
@@ -15,11 +17,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use super::{breathe, weights};
+use super::{breathe, now, weights};
 use crate::channel::{self, thrown};
 use crate::language;
-use crate::messages::Engine;
 use crate::messages::sentences::{self, Alternative, FromWorker, ToWorker};
+use crate::messages::{Choice, Engine, Gpu};
+use engine::Network;
 
 /// How often the page hears of a sentence at work, and can stop it, in milliseconds.
 const BREATH: f64 = 40.0;
@@ -30,6 +33,7 @@ const KEPT: usize = 500;
 /// What the worker keeps between messages.
 struct State {
     scope: DedicatedWorkerGlobalScope,
+    gpu: Result<Arc<Context>, String>,
     loaded: RefCell<Option<Rc<Loaded>>>,
     /// The text that is wanted; 0 for none. What runs under another number stops.
     wanted: Cell<u32>,
@@ -38,7 +42,10 @@ struct State {
 /// A network, and what it has translated.
 struct Loaded {
     sha256: String,
-    translator: Translator,
+    choice: Choice,
+    /// What `choice` means: where it was left to us, what is faster.
+    engine: RefCell<Engine>,
+    network: Network,
     done: RefCell<HashMap<String, Vec<Alternative>>>,
 }
 
@@ -52,10 +59,10 @@ impl State {
 
     async fn handle(self: Rc<Self>, message: ToWorker) {
         match message {
-            ToWorker::Translate { job, model, text } => {
+            ToWorker::Translate { job, model, engine, text } => {
                 self.wanted.set(job);
-                match self.translate(job, &model, &text).await {
-                    Ok(Some((seconds, words))) => self.send(&FromWorker::Done { job, seconds, words }),
+                match self.translate(job, &model, engine, &text).await {
+                    Ok(Some(done)) => self.send(&done),
                     Ok(None) => self.send(&FromWorker::Stopped { job }),
                     Err(message) => self.send(&FromWorker::Failed { job, message }),
                 }
@@ -69,24 +76,24 @@ impl State {
         }
     }
 
-    /// The seconds that it took and the words that were written; `None` when stopped.
-    async fn translate(&self, job: u32, model: &Model, text: &str) -> Result<Option<(f64, usize)>, String> {
-        let loaded = self.load(job, model).await?;
-        let translator = &loaded.translator;
+    /// The last word about it; `None` when stopped.
+    async fn translate(&self, job: u32, model: &Model, choice: Choice, text: &str) -> Result<Option<FromWorker>, String> {
+        let loaded = self.load(job, model, choice).await?;
+        let translator = &loaded.network.translator;
         let pieces = translator.pieces(text).map_err(|e| e.to_string())?;
         let told = pieces.iter().map(|&piece| match piece {
             Piece::Sentence(text) => sentences::Piece { text: text.to_owned(), sentence: true },
             Piece::Between(text) => sentences::Piece { text: text.to_owned(), sentence: false },
         });
-        self.send(&FromWorker::Started { job, engine: Engine::cpu(None), pieces: told.collect() });
-        let (begin, mut words) = (self.now(), 0);
+        self.send(&FromWorker::Started { job, pieces: told.collect() });
+        let (begin, mut words) = (now(&self.scope), 0);
         for (piece, part) in pieces.iter().enumerate() {
             let &Piece::Sentence(sentence) = part else { continue };
             breathe(&self.scope).await.map_err(|e| thrown(&e))?;
             let known = loaded.done.borrow().get(sentence).cloned();
             let alternatives = match known {
                 Some(known) => known,
-                None => match self.sentence(job, piece, sentence, translator).await {
+                None => match self.sentence(job, piece, sentence, &loaded).await {
                     Ok(Some(alternatives)) => {
                         words += alternatives.first().map_or(0, |best| best.target.len());
                         let mut done = loaded.done.borrow_mut();
@@ -108,7 +115,8 @@ impl State {
             }
             self.send(&FromWorker::Sentence { job, piece, alternatives });
         }
-        Ok(Some(((self.now() - begin) / 1e3, words)))
+        let engine = loaded.engine.borrow().clone();
+        Ok(Some(FromWorker::Done { job, seconds: (now(&self.scope) - begin) / 1e3, words, engine }))
     }
 
     /// The translations of a sentence; `None` when stopped.
@@ -117,15 +125,35 @@ impl State {
         job: u32,
         piece: usize,
         sentence: &str,
-        translator: &Translator,
+        loaded: &Loaded,
     ) -> shared::Result<Option<Vec<Alternative>>> {
-        let mut decoding = translator.begin(sentence, &Search::default())?;
-        let mut breath = self.now();
-        while decoding.step()? {
-            if self.now() - breath < BREATH {
+        let on_gpu = matches!(*loaded.engine.borrow(), Engine::WebGpu(_));
+        match self.write(job, piece, sentence, &loaded.network, on_gpu).await {
+            Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) if on_gpu && loaded.choice == Choice::Auto => {
+                // Where the person left the choice to us, a GPU that fails is no reason to stop.
+                *loaded.engine.borrow_mut() = Engine::cpu(Some(error.to_string()));
+                self.write(job, piece, sentence, &loaded.network, false).await
+            }
+            other => other,
+        }
+    }
+
+    async fn write(
+        &self,
+        job: u32,
+        piece: usize,
+        sentence: &str,
+        network: &Network,
+        on_gpu: bool,
+    ) -> shared::Result<Option<Vec<Alternative>>> {
+        let translator = &network.translator;
+        let mut writing = network.begin(sentence, on_gpu)?;
+        let mut breath = now(&self.scope);
+        while writing.step().await? {
+            if now(&self.scope) - breath < BREATH {
                 continue;
             }
-            if let Some(best) = decoding.best() {
+            if let Some(best) = writing.best() {
                 let text = translator.tokenizer().decode(&best.words)?;
                 self.send(&FromWorker::Partial { job, piece, text });
             }
@@ -133,10 +161,10 @@ impl State {
             if self.wanted.get() != job {
                 return Ok(None);
             }
-            breath = self.now();
+            breath = now(&self.scope);
         }
         let mut alternatives: Vec<Alternative> = Vec::new();
-        for hypothesis in decoding.into_result() {
+        for hypothesis in writing.into_result() {
             let translation = translator.read(hypothesis)?;
             // Two ways to cut the same words into parts are one translation.
             if alternatives.iter().all(|other| other.text != translation.text) {
@@ -146,22 +174,51 @@ impl State {
         Ok(Some(alternatives))
     }
 
-    async fn load(&self, job: u32, model: &Model) -> Result<Rc<Loaded>, String> {
-        let loaded = self.loaded.borrow().clone().filter(|loaded| loaded.sha256 == model.sha256);
+    async fn load(&self, job: u32, model: &Model, choice: Choice) -> Result<Rc<Loaded>, String> {
+        let there = |loaded: &Rc<Loaded>| loaded.sha256 == model.sha256 && loaded.choice == choice;
+        let loaded = self.loaded.borrow().clone().filter(there);
         if let Some(loaded) = loaded {
             return Ok(loaded);
         }
         let tell = |bytes: &[u8]| self.send(&FromWorker::Weights { job, received: bytes.len() as u64, total: model.bytes });
         let bytes = weights::get(&self.scope, model, &tell).await?;
-        let translator = Checkpoint::from_bytes(&bytes).and_then(|checkpoint| Translator::new(&checkpoint, &Device::Cpu));
-        let translator = translator.map_err(|e| e.to_string())?;
-        let loaded = Rc::new(Loaded { sha256: model.sha256.clone(), translator, done: RefCell::default() });
+        let checkpoint = Checkpoint::from_bytes(&bytes).map_err(|e| e.to_string())?;
+        let (network, engine) = self.network(&checkpoint, choice).await?;
+        let (sha256, engine, done) = (model.sha256.clone(), engine.into(), RefCell::default());
+        let loaded = Rc::new(Loaded { sha256, choice, engine, network, done });
         *self.loaded.borrow_mut() = Some(loaded.clone());
         Ok(loaded)
     }
 
-    fn now(&self) -> f64 {
-        self.scope.performance().map_or_else(js_sys::Date::now, |p| p.now())
+    /// The network, and what it will run on.
+    async fn network(&self, checkpoint: &Checkpoint, choice: Choice) -> Result<(Network, Engine), String> {
+        let adapter = self.adapter();
+        let context = match &self.gpu {
+            Ok(context) if choice.wants_gpu(adapter.as_ref()) => Some(context),
+            Err(error) if choice == Choice::WebGpu => {
+                return Err(format!("This browser gives no access to a graphics card. {error}"));
+            }
+            _ => None,
+        };
+        let on_cpu = || Network::new(checkpoint, None).map_err(|e| e.to_string());
+        let (Some(context), Some(adapter)) = (context, adapter) else { return Ok((on_cpu()?, Engine::cpu(None))) };
+        let both = async {
+            let network = Network::new(checkpoint, Some(context))?;
+            let faster = choice == Choice::WebGpu || network.gpu_is_faster(&self.scope).await?;
+            Ok((network, if faster { Engine::WebGpu(adapter) } else { Engine::cpu(None) }))
+        };
+        match both.await {
+            Ok(both) => Ok(both),
+            Err(shared::Error::Gpu(error) | shared::Error::Memory(error)) if choice == Choice::Auto => {
+                Ok((on_cpu()?, Engine::cpu(Some(error))))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn adapter(&self) -> Option<Gpu> {
+        let adapter = self.gpu.as_ref().ok()?.adapter();
+        Some(Gpu { name: adapter.name.clone(), software: adapter.software })
     }
 }
 
@@ -176,17 +233,20 @@ fn alternative(translator: &Translator, sentence: &str, translation: &Translatio
     })
 }
 
-/// Listens.
+/// Looks for a GPU, then listens.
 pub fn start() {
     console_error_panic_hook::set_once();
-    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-    let state = Rc::new(State { scope: scope.clone(), loaded: RefCell::default(), wanted: Cell::default() });
-    let listener = state.clone();
-    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| match channel::receive(&event) {
-        Ok((message, _)) => spawn_local(listener.clone().handle(message)),
-        Err(error) => web_sys::console::error_2(&JsValue::from_str("The worker cannot read a message:"), &error),
+    spawn_local(async move {
+        let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+        let gpu = Context::new().await.map_err(|e| e.to_string());
+        let state = Rc::new(State { scope: scope.clone(), gpu, loaded: RefCell::default(), wanted: Cell::default() });
+        let listener = state.clone();
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| match channel::receive(&event) {
+            Ok((message, _)) => spawn_local(listener.clone().handle(message)),
+            Err(error) => web_sys::console::error_2(&JsValue::from_str("The worker cannot read a message:"), &error),
+        });
+        scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        on_message.forget();
+        state.send(&FromWorker::Ready { gpu: state.adapter() });
     });
-    scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    on_message.forget();
-    state.send(&FromWorker::Ready);
 }
