@@ -2,6 +2,8 @@
 
 mod enlarge;
 #[cfg(feature = "text")]
+pub mod language;
+#[cfg(feature = "text")]
 pub mod search;
 pub mod tiles;
 #[cfg(feature = "text")]

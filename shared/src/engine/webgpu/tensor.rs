@@ -39,6 +39,7 @@ pub(super) enum Op {
     AttentionWeights { queries: GpuTensor, keys: GpuTensor, mask: Option<GpuTensor> },
     Attend { weights: GpuTensor, values: GpuTensor },
     Put { x: GpuTensor, row: GpuTensor, position: GpuTensor },
+    CatTime(Vec<GpuTensor>),
 }
 
 /// A function of one element.
@@ -254,6 +255,12 @@ impl Tensor for GpuTensor {
         numbers("put", position)?;
         let (x, row, position) = (self.clone(), row.clone(), position.clone());
         Ok(Self::record(self.dims(), Op::Put { x, row, position }))
+    }
+
+    fn cat_time(tensors: &[&Self]) -> Result<Self> {
+        let dims: Vec<&[usize]> = tensors.iter().map(|t| t.dims()).collect();
+        let out = rules::cat_time(&dims)?;
+        Ok(Self::record(out, Op::CatTime(tensors.iter().map(|&t| t.clone()).collect())))
     }
 }
 
