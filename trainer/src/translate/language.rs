@@ -18,6 +18,7 @@ use super::config::tokenizer_of;
 use super::corpus;
 use super::dropout::Noise;
 use super::loss::cross_entropy;
+use super::network::Network;
 use crate::learner::{Run, Task, Validation};
 use crate::training::{Training, within};
 use crate::variables::Variables;
@@ -60,6 +61,15 @@ pub struct Size {
 }
 
 impl Size {
+    /// So that a network for sentences can start from it; it has as many layers as the deeper of the two sides.
+    pub fn of(network: &Network, cell: CellKind) -> Self {
+        let (features, layers) = match network {
+            Network::Transformer(size) => (size.features, size.encoder.max(size.decoder)),
+            Network::Seq2Seq(recurrent) => (recurrent.features, recurrent.encoder.max(recurrent.decoder)),
+        };
+        Self { cell, features, layers, length: network.length() }
+    }
+
     fn config(self, vocabulary: usize) -> LanguageConfig {
         let Self { cell, features, layers, length } = self;
         LanguageConfig { vocabulary, features, cell, layers, length }
