@@ -31,20 +31,8 @@ const SMALL: [&str; 14] = [
 ];
 
 /// The same for recurrent networks.
-const RECURRENT: [&str; 12] = [
-    "--features",
-    "32",
-    "--encoder",
-    "1",
-    "--decoder",
-    "1",
-    "--vocabulary",
-    "320",
-    "--batch",
-    "300",
-    "--every",
-    "20",
-];
+const RECURRENT: [&str; 12] =
+    ["--features", "32", "--encoder", "1", "--decoder", "1", "--vocabulary", "320", "--batch", "300", "--every", "20"];
 
 /// Numbers in two languages, and a part to test.
 fn corpus(folder: &Path) {
@@ -175,7 +163,7 @@ fn a_recurrent_network_learns_a_batch_by_heart() {
     let folder = folder("translate-seq2seq");
     corpus(&folder);
     let language = ["train", "language", "--data", "numbers", "--lang", "de,en", "--steps", "60", "--name", "language"];
-    let small = ["--cell", "lstm", "--features", "32", "--layers", "1", "--vocabulary", "320", "--batch", "300", "--every", "60"];
+    let small = ["--cell", "lstm", "--features", "32", "--depth", "1", "--vocabulary", "320", "--batch", "300", "--every", "60"];
     succeed(&folder, &[&language[..], &small].concat());
     let language = best(&folder, "language").display().to_string();
     let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "200", "--overfit"];
@@ -197,7 +185,8 @@ fn a_ladder_compares_what_every_part_adds() {
     let folder = folder("translate-ladder");
     corpus(&folder);
     let ladder = ["ladder", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "2", "--every", "2"];
-    let small = ["--features", "16", "--hidden", "16", "--encoder", "1", "--decoder", "1", "--vocabulary", "320", "--batch", "600"];
+    let small =
+        ["--features", "16", "--hidden", "16", "--encoder", "1", "--decoder", "1", "--vocabulary", "320", "--batch", "600"];
     let args = [&ladder[..], &small].concat();
     let table = String::from_utf8(succeed(&folder, &args).stdout).unwrap();
     assert_eq!(table.lines().count(), 2 + 7, "{table}");

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Dropout, Linear};
-use crate::{Init, Result, Scope, Tensor};
+use crate::{Error, Init, Result, Scope, Tensor};
 
 /// Which cell a recurrent network is made of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,8 +167,7 @@ impl<T: Tensor> Cell<T> {
         match self {
             Self::Gru(gru) => Ok(Hidden { state: gru.forward(&x, &before.state, &seen)?, memory: None }),
             Self::Lstm(lstm) => {
-                // Without a memory, a state of another cell: the memory starts as it.
-                let memory = before.memory.as_ref().unwrap_or(&before.state);
+                let memory = before.memory.as_ref().ok_or_else(|| Error::shape("lstm", "a state without a memory"))?;
                 let (state, memory) = lstm.forward(&x, &seen, memory)?;
                 Ok(Hidden { state, memory: Some(memory) })
             }

@@ -36,6 +36,14 @@ impl TranslationConfig {
         }
     }
 
+    /// Features of a word.
+    pub fn features(&self) -> usize {
+        match self {
+            Self::Transformer(c) => c.features,
+            Self::Seq2Seq(c) => c.features,
+        }
+    }
+
     /// Words that a sentence may have, its end included.
     pub fn length(&self) -> usize {
         match self {

@@ -62,11 +62,7 @@ impl Translating {
     }
 
     fn seq2seq(&self, model: &Seq2Seq<Tensor>, batch: &Batch, dropout: &Noise, device: &Device, dtype: DType) -> Result<Tensor> {
-        let features = match &self.network {
-            TranslationConfig::Seq2Seq(c) => c.features,
-            TranslationConfig::Transformer(c) => c.features,
-        };
-        let present = batch.present(features, device, dtype)?;
+        let present = batch.present(self.network.features(), device, dtype)?;
         let padded = present.iter().any(Option::is_some);
         let mask = padded.then(|| source_mask(batch, device, dtype)).transpose()?;
         let source = Sentences { words: batch.steps(&batch.source, batch.sources, device)?, present, mask };

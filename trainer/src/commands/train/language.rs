@@ -52,9 +52,9 @@ pub struct Settings {
     /// Features of a word.
     #[arg(long, default_value_t = 256)]
     features: usize,
-    /// Layers.
+    /// Layers; as many as the encoder and the decoder have that are to start from it.
     #[arg(long, default_value_t = 2)]
-    layers: usize,
+    depth: usize,
     /// Words a batch, padding counted.
     #[arg(long, default_value_t = 4096)]
     batch: u32,
@@ -83,7 +83,7 @@ impl Settings {
             batch: self.batch,
             vocabulary: self.vocabulary,
             dropout: self.dropout,
-            network: Size { cell: CellKind::from(self.cell), features: self.features, layers: self.layers, length: LENGTH },
+            network: Size { cell: CellKind::from(self.cell), features: self.features, layers: self.depth, length: LENGTH },
             training: self.training.training(RATE)?,
         };
         config.validate()?;
