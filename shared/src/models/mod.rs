@@ -16,7 +16,7 @@ pub use config::Config;
 pub use image::{ImageConfig, ImageNetwork};
 pub use language::{LanguageConfig, LanguageModel};
 pub use plain::{Plain, PlainConfig};
-pub use recurrent::{Cell, CellKind, Hidden, Masks};
+pub use recurrent::{Cell, CellKind, Gru, Hidden, Lstm, Masks};
 pub use rlfn::{Rlfn, RlfnConfig};
 pub use seq2seq::{DecoderMasks, RecurrentState, RecurrentStep, Sentences, Seq2Seq, Seq2SeqConfig};
 pub use sr_resnet::{SrResnet, SrResnetConfig};
