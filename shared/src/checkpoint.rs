@@ -116,7 +116,7 @@ impl Checkpoint {
         let metadata: Metadata = serde_json::from_str(header.get("__metadata__")?.get(METADATA)?.as_str()?).ok()?;
         match metadata.config {
             Config::Image(config) => Some(config),
-            Config::Translation(_) => None,
+            Config::Translation(_) | Config::Language(_) => None,
         }
     }
 
@@ -174,7 +174,9 @@ impl Checkpoint {
     pub fn image(&self) -> Result<&ImageConfig> {
         match &self.metadata.config {
             Config::Image(config) => Ok(config),
-            Config::Translation(_) => Err(Error::Checkpoint("a network for sentences, not for pictures".into())),
+            Config::Translation(_) | Config::Language(_) => {
+                Err(Error::Checkpoint("a network for sentences, not for pictures".into()))
+            }
         }
     }
 
@@ -186,6 +188,7 @@ impl Checkpoint {
         match &self.metadata.config {
             Config::Translation(config) => Ok(config),
             Config::Image(_) => Err(Error::Checkpoint("a network for pictures, not for sentences".into())),
+            Config::Language(_) => Err(Error::Checkpoint("a language model, which does not translate".into())),
         }
     }
 

@@ -113,6 +113,9 @@ pub trait Tensor: Clone {
     /// With the row at `position` replaced, the way a cache grows: `self` is `[B, T, F]`, `row` `[B, 1, F]`, `position` one whole
     /// number below T in `[1]`.
     fn put(&self, row: &Self, position: &Self) -> Result<Self>;
+
+    /// Sequences of equal B and F joined along the time; `[B, T1 + T2 + .., F]`.
+    fn cat_time(tensors: &[&Self]) -> Result<Self>;
 }
 
 /// `[N, C, H, W]` of a tensor, or a shape error of `op` when it has not four dimensions.
@@ -284,6 +287,20 @@ pub(crate) mod rules {
             return Err(Error::shape(OP, format!("row {row:?} and position {position:?} do not fit {x:?}")));
         }
         Ok(())
+    }
+
+    pub fn cat_time(all: &[&[usize]]) -> Result<[usize; 3]> {
+        const OP: &str = "cat_time";
+        let Some((first, rest)) = all.split_first() else { return Err(Error::shape(OP, "nothing to join")) };
+        let [b, mut t, f] = dims3(OP, first)?;
+        for dims in rest {
+            let [b2, t2, f2] = dims3(OP, dims)?;
+            if (b, f) != (b2, f2) {
+                return Err(Error::shape(OP, format!("{first:?} and {dims:?} differ in more than time")));
+            }
+            t += t2;
+        }
+        Ok([b, t, f])
     }
 
     pub fn upsample_nearest(x: &[usize], factor: usize) -> Result<[usize; 4]> {

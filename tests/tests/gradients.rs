@@ -174,6 +174,7 @@ fn sequences() {
     let numbers = |like: &Candle| constant(&[2.0, 0.0, 2.0, 1.0], &[2, 2], like);
     check_both("take", &[&[3, 5]], |x| x[0].take(&numbers(&x[0])));
     check_both("take of sequences", &[&[3, 2, 5]], |x| x[0].take(&constant(&[2.0, 2.0], &[2], &x[0])));
+    check_both("cat_time", &[&[2, 3, 4], &[2, 1, 4]], |x| Tensor::cat_time(&[&x[0], &x[1], &x[0]]));
     check_both("put", &[&[2, 3, 4], &[2, 1, 4]], |x| x[0].put(&x[1], &constant(&[1.0], &[1], &x[0])));
 }
 

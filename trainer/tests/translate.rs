@@ -30,6 +30,10 @@ const SMALL: [&str; 14] = [
     "20",
 ];
 
+/// The same for recurrent networks.
+const RECURRENT: [&str; 12] =
+    ["--features", "32", "--encoder", "1", "--decoder", "1", "--vocabulary", "320", "--batch", "300", "--every", "20"];
+
 /// Numbers in two languages, and a part to test.
 fn corpus(folder: &Path) {
     let data = folder.join("numbers");
@@ -128,22 +132,78 @@ fn alternatives_and_a_picture() {
 fn a_resumed_run_ends_as_one_that_never_stopped() {
     let folder = folder("translate-resumed");
     corpus(&folder);
-    let args = |name| {
-        let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "120", "--name", name];
-        [&train[..], &SMALL].concat()
-    };
-    succeed(&folder, &args("whole"));
-    let child = trainer(&folder).args(args("stopped")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    while !folder.join("runs/stopped/metrics.csv").exists() {
+    let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps"];
+    resumes(&folder, "transformer", &[&train[..], &["120"], &SMALL].concat());
+    // Words of its own, some right ones, and dropout: all by chance.
+    let recurrent = ["60", "--network", "seq2seq", "--attention", "--bidirectional", "--teacher-forcing", "1..0"];
+    resumes(&folder, "seq2seq", &[&train[..], &recurrent, &RECURRENT].concat());
+}
+
+/// Trains once at a stretch and once with a stop after the first validation.
+#[cfg(unix)]
+fn resumes(folder: &Path, name: &str, train: &[&str]) {
+    let (whole, stopped) = (format!("{name}-whole"), format!("{name}-stopped"));
+    let args = |name| [train, &["--name", name]].concat();
+    succeed(folder, &args(&whole));
+    let child = trainer(folder).args(args(&stopped)).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    while !folder.join("runs").join(&stopped).join("metrics.csv").exists() {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && stderr(&output).contains("stopped and saved at step"), "{}", stderr(&output));
-    succeed(&folder, &[&args("stopped")[..], &["--resume"]].concat());
+    succeed(folder, &[&args(&stopped)[..], &["--resume"]].concat());
     let tensors =
         |run: &str| Checkpoint::read(&folder.join("runs").join(run).join("checkpoints/last.safetensors")).unwrap().tensors;
-    assert_eq!(tensors("stopped"), tensors("whole"));
+    assert_eq!(tensors(&stopped), tensors(&whole));
+}
+
+#[test]
+fn a_recurrent_network_learns_a_batch_by_heart() {
+    let folder = folder("translate-seq2seq");
+    corpus(&folder);
+    let language = ["train", "language", "--data", "numbers", "--lang", "de,en", "--steps", "60", "--name", "language"];
+    let small = ["--cell", "lstm", "--features", "32", "--depth", "1", "--vocabulary", "320", "--batch", "300", "--every", "60"];
+    succeed(&folder, &[&language[..], &small].concat());
+    let language = best(&folder, "language").display().to_string();
+    let train = ["train", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "200", "--overfit"];
+    let how = ["--network", "seq2seq", "--cell", "lstm", "--attention", "--teacher-forcing", "1..0.5", "--lr", "1e-2"];
+    let exact = ["--smoothing", "0", "--ema", "0", "--dropout", "0"];
+    let from = ["--encoder-from", &language, "--decoder-from", &language, "--name", "heart"];
+    let output = succeed(&folder, &[&train[..], &how, &exact, &from, &RECURRENT].concat());
+    // The table and the cell, and for the decoder what makes ratings.
+    let said = stderr(&output);
+    assert!(said.contains("13 of the 15 tensors") && said.contains("15 of the 15 tensors"), "{said}");
+    let csv = fs::read_to_string(folder.join("runs/heart/metrics.csv")).unwrap();
+    let column = csv.lines().next().unwrap().split(',').position(|name| name == "train_loss").unwrap();
+    let loss: f64 = csv.lines().last().unwrap().split(',').nth(column).unwrap().parse().unwrap();
+    assert!(loss < 0.05, "{csv}");
+}
+
+#[test]
+fn a_ladder_compares_what_every_part_adds() {
+    let folder = folder("translate-ladder");
+    corpus(&folder);
+    let ladder = ["ladder", "translate", "--src", "de", "--tgt", "en", "--data", "numbers", "--steps", "2", "--every", "2"];
+    let small =
+        ["--features", "16", "--hidden", "16", "--encoder", "1", "--decoder", "1", "--vocabulary", "320", "--batch", "600"];
+    let args = [&ladder[..], &small].concat();
+    let table = String::from_utf8(succeed(&folder, &args).stdout).unwrap();
+    assert_eq!(table.lines().count(), 2 + 7, "{table}");
+    assert!(table.contains("| Transformer |") && !table.contains("NaN"), "{table}");
+    let root = folder.join("runs/ladder-de-en");
+    assert_eq!(fs::read_to_string(root.join("table.md")).unwrap(), table);
+    assert!(fs::read_to_string(root.join("curves.svg")).unwrap().contains("from-language"));
+    // Again: nothing is trained.
+    let metrics = |rung: &str| fs::metadata(root.join(rung).join("metrics.csv")).unwrap().modified().unwrap();
+    let before = metrics("plain");
+    fs::remove_dir_all(root.join("transformer")).unwrap();
+    succeed(&folder, &args);
+    assert!(before == metrics("plain") && root.join("transformer/metrics.csv").exists());
+    let said = fail(&folder, &[&args[..], &["--lr", "1e-2"]].concat());
+    assert!(said.contains("other settings"), "{said}");
+    let said = fail(&folder, &[&ladder[..ladder.len() - 4], &small].concat());
+    assert!(said.contains("--steps is missing"), "{said}");
 }
 
 #[test]
@@ -192,6 +252,15 @@ fn what_is_wrong_is_named() {
         (["train", "translate", "--src", "de", "--tgt", "de", "--data", "numbers"].into(), "both de"),
         ([&train[..], &["numbers", "--vocabulary", "100", "--name", "x"]].concat(), "vocabulary is 100"),
         ([&train[..], &["numbers", "--heads", "3", "--name", "x"]].concat(), "among 3 heads"),
+        ([&train[..], &["numbers", "--teacher-forcing", "1..0"]].concat(), "--teacher-forcing is for --network seq2seq"),
+        ([&train[..], &["numbers", "--attention"]].concat(), "--attention is for --network seq2seq"),
+        ([&train[..], &["numbers", "--network", "seq2seq", "--heads", "2"]].concat(), "--heads is for --network transformer"),
+        ([&train[..], &["numbers", "--network", "seq2seq", "--teacher-forcing", "2..0", "--name", "x"]].concat(), "is 2"),
+        ([&train[..], &["numbers", "--network", "seq2seq", "--features", "30", "--name", "x"]].concat(), "multiple of 4"),
+        (
+            [&train[..], &["numbers", "--network", "seq2seq", "--encoder-from", &weights, "--name", "no-model"]].concat(),
+            "no language model",
+        ),
         (["train", "translate", "--src", "de", "--tgt", "it", "--data", "numbers", "--name", "x"].into(), "de and it"),
         (["run", "translate", "--weights", &weights, "  "].into(), "nothing to translate"),
         (["run", "translate", "--weights", &weights, "--sample", "0", "eins"].into(), "--sample 0"),

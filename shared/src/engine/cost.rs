@@ -149,6 +149,13 @@ impl Tensor for CostTensor {
         rules::put(&self.dims, &row.dims, &position.dims)?;
         Ok(self.clone())
     }
+
+    fn cat_time(tensors: &[&Self]) -> Result<Self> {
+        let dims: Vec<&[usize]> = tensors.iter().map(|t| t.dims()).collect();
+        let joined = rules::cat_time(&dims)?;
+        let first = tensors.first().ok_or_else(|| crate::Error::shape("cat_time", "nothing to join"))?;
+        Ok(first.like(joined))
+    }
 }
 
 #[cfg(test)]

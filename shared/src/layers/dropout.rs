@@ -8,6 +8,12 @@ pub trait Dropout<T> {
     /// # Errors
     /// When the engine fails.
     fn drop(&self, x: &T) -> Result<T>;
+
+    /// Factors that do the same to everything like `x`, for all steps of a sequence alike; `None` where nothing is dropped.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn mask(&self, x: &T) -> Result<Option<T>>;
 }
 
 /// Nothing is dropped: inference.
@@ -16,5 +22,9 @@ pub struct Keep;
 impl<T: Clone> Dropout<T> for Keep {
     fn drop(&self, x: &T) -> Result<T> {
         Ok(x.clone())
+    }
+
+    fn mask(&self, _: &T) -> Result<Option<T>> {
+        Ok(None)
     }
 }

@@ -3,7 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{ImageConfig, TranslationConfig};
+use super::{ImageConfig, LanguageConfig, TranslationConfig};
 use crate::Result;
 
 /// Which network, how large. Which kind it is follows from the name under `model`.
@@ -14,6 +14,8 @@ pub enum Config {
     Image(ImageConfig),
     /// From sentence to sentence.
     Translation(TranslationConfig),
+    /// From words to the next word.
+    Language(LanguageConfig),
 }
 
 impl Config {
@@ -25,6 +27,7 @@ impl Config {
         match self {
             Self::Image(c) => c.validate(),
             Self::Translation(c) => c.validate(),
+            Self::Language(c) => c.validate(),
         }
     }
 }
@@ -41,12 +44,19 @@ impl From<TranslationConfig> for Config {
     }
 }
 
+impl From<LanguageConfig> for Config {
+    fn from(config: LanguageConfig) -> Self {
+        Self::Language(config)
+    }
+}
+
 /// By hand, because serde's untagged enums tell nobody what is wrong.
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
         let read = match value.get("model").and_then(serde_json::Value::as_str) {
-            Some("transformer") => serde_json::from_value(value).map(Self::Translation),
+            Some(LanguageConfig::NAME) => serde_json::from_value(value).map(Self::Language),
+            Some("transformer" | "seq2seq") => serde_json::from_value(value).map(Self::Translation),
             _ => serde_json::from_value(value).map(Self::Image),
         };
         read.map_err(D::Error::custom)

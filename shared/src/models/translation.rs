@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TransformerConfig;
-use crate::Result;
+use super::{Seq2Seq, Seq2SeqConfig, Transformer, TransformerConfig};
+use crate::{Result, Scope, Tensor};
 
 /// Which network, how large. Stored in checkpoints as JSON: `{"model":"transformer","vocabulary":6000,..}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +11,9 @@ use crate::Result;
 pub enum TranslationConfig {
     /// Attention only.
     Transformer(TransformerConfig),
+    /// Recurrent.
+    #[serde(rename = "seq2seq")]
+    Seq2Seq(Seq2SeqConfig),
 }
 
 impl TranslationConfig {
@@ -21,6 +24,7 @@ impl TranslationConfig {
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Transformer(c) => c.validate(),
+            Self::Seq2Seq(c) => c.validate(),
         }
     }
 
@@ -28,6 +32,15 @@ impl TranslationConfig {
     pub fn vocabulary(&self) -> usize {
         match self {
             Self::Transformer(c) => c.vocabulary,
+            Self::Seq2Seq(c) => c.vocabulary,
+        }
+    }
+
+    /// Features of a word.
+    pub fn features(&self) -> usize {
+        match self {
+            Self::Transformer(c) => c.features,
+            Self::Seq2Seq(c) => c.features,
         }
     }
 
@@ -35,6 +48,25 @@ impl TranslationConfig {
     pub fn length(&self) -> usize {
         match self {
             Self::Transformer(c) => c.length,
+            Self::Seq2Seq(c) => c.length,
         }
+    }
+}
+
+/// A network from sentence to sentence.
+pub enum TranslationNetwork<T> {
+    /// See [`Transformer`].
+    Transformer(Transformer<T>),
+    /// See [`Seq2Seq`].
+    Seq2Seq(Seq2Seq<T>),
+}
+
+impl<T: Tensor> TranslationNetwork<T> {
+    /// The network that `config` names, with parameters from `scope`.
+    pub fn new(config: &TranslationConfig, scope: &Scope<T>) -> Result<Self> {
+        Ok(match config {
+            TranslationConfig::Transformer(c) => Self::Transformer(Transformer::new(c, scope)?),
+            TranslationConfig::Seq2Seq(c) => Self::Seq2Seq(Seq2Seq::new(c, scope)?),
+        })
     }
 }

@@ -69,7 +69,9 @@ impl Decoder {
     /// # Errors
     /// [`Error::Checkpoint`] when it is no Transformer or its weights do not fit, or the engine's own.
     pub fn new(checkpoint: &Checkpoint, context: &Arc<Context>) -> Result<Self> {
-        let TranslationConfig::Transformer(config) = *checkpoint.translation()?;
+        let TranslationConfig::Transformer(config) = *checkpoint.translation()? else {
+            return Err(Error::Checkpoint("the GPU decodes with a Transformer only".into()));
+        };
         let source = Constants { checkpoint, context };
         let model = Transformer::new(&config, &Scope::root(&source))?;
         Ok(Self { model, config, context: context.clone(), plans: RefCell::default() })

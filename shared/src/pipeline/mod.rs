@@ -4,6 +4,8 @@
 pub mod decoder;
 mod enlarge;
 #[cfg(feature = "text")]
+pub mod language;
+#[cfg(feature = "text")]
 pub mod search;
 pub mod tiles;
 #[cfg(feature = "text")]

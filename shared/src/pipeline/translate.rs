@@ -2,20 +2,20 @@
 
 use candle_core::{Device, Tensor as Candle};
 
-use super::search::{Decoding, Hypothesis, Language, Ratings, Search};
+use super::language::CandleLanguage;
+use super::search::{Decoding, Hypothesis, Search};
 use crate::checkpoint::{Checkpoint, Text};
 use crate::engine::candle;
-use crate::layers::Keep;
-use crate::models::{State, Transformer, TranslationConfig};
-use crate::text::{DATES, END, Piece, START, Tokenizer, Unit, pieces};
-use crate::{Error, Result, Scope, Tensor};
+use crate::models::{TranslationConfig, TranslationNetwork};
+use crate::text::{DATES, Piece, START, Tokenizer, Unit, pieces};
+use crate::{Error, Result, Scope};
 
 /// Added to the ratings of what may not be looked at. Not less: f16 ends at 65,504.
 pub const HIDDEN: f32 = -1e4;
 
 /// A network for sentences, loaded and ready to run.
 pub struct Translator {
-    model: Transformer<Candle>,
+    model: TranslationNetwork<Candle>,
     config: TranslationConfig,
     tokenizer: Tokenizer,
     text: Text,
@@ -63,8 +63,7 @@ impl Translator {
             return Err(Error::Checkpoint(format!("its tokenizer knows {words} words, its table has {rows}")));
         }
         let source = candle::Constants { checkpoint, device };
-        let TranslationConfig::Transformer(size) = &config;
-        let model = Transformer::new(size, &Scope::root(&source))?;
+        let model = TranslationNetwork::new(&config, &Scope::root(&source))?;
         Ok(Self { model, config, tokenizer, text, device: device.clone() })
     }
 
@@ -187,56 +186,4 @@ impl Translator {
     pub fn read(&self, hypothesis: Hypothesis) -> Result<Translation> {
         Ok(Translation { text: self.tokenizer.decode(&hypothesis.words)?, hypothesis })
     }
-}
-
-/// A Transformer on candle that continues sentences.
-pub struct CandleLanguage<'a> {
-    model: &'a Transformer<Candle>,
-    state: State<Candle>,
-    cache: usize,
-    position: usize,
-    device: Device,
-}
-
-impl<'a> CandleLanguage<'a> {
-    /// Reads the source; at most `most` words can be written.
-    fn new(model: &'a Transformer<Candle>, words: &[u32], most: usize, device: &Device) -> Result<Self> {
-        let mut words = words.to_vec();
-        words.push(END);
-        let length = words.len();
-        let source = indices(words.into_iter(), (1, length), device)?;
-        let positions = indices(0..length as u32, (1, length), device)?;
-        let source = model.encode(&source, &positions, None, &Keep)?;
-        let zeros = |dims: &[usize]| Ok(Candle::zeros(dims, candle_core::DType::F32, device)?);
-        Ok(Self { model, state: model.start(&source, most, zeros)?, cache: most, position: 0, device: device.clone() })
-    }
-}
-
-impl Language for CandleLanguage<'_> {
-    fn step(&mut self, words: &[u32], parents: &[usize]) -> Result<Ratings> {
-        let beams = words.len();
-        // Nothing to choose when every sentence continues itself, or there was only one and there is only one.
-        if !parents.iter().copied().eq(0..self.state.tensors().next().map_or(0, |t| t.dims()[0])) {
-            let parents = indices(parents.iter().map(|&p| p as u32), beams, &self.device)?;
-            self.state = self.state.map(|t| t.take(&parents))?;
-        }
-        let position = self.position as u32;
-        let mask = (0..self.cache).map(|t| if t <= self.position { 0.0 } else { HIDDEN }).collect();
-        let step = self.model.step(
-            &indices(words.iter().copied(), (beams, 1), &self.device)?,
-            &indices(std::iter::repeat_n(position, beams), (beams, 1), &self.device)?,
-            &indices([position].into_iter(), 1, &self.device)?,
-            &Candle::from_vec(mask, (1, 1, self.cache), &self.device)?,
-            None,
-            &self.state,
-        )?;
-        self.state = step.state;
-        self.position += 1;
-        let rows = |t: &Candle| -> Result<Vec<Vec<f32>>> { Ok(t.flatten_from(1)?.to_vec2()?) };
-        Ok(Ratings { logits: rows(&step.logits)?, attention: rows(&step.attention.mean(1)?)? })
-    }
-}
-
-fn indices(values: impl Iterator<Item = u32>, dims: impl Into<candle_core::Shape>, device: &Device) -> Result<Candle> {
-    Ok(Candle::from_vec(values.map(|v| v as f32).collect::<Vec<_>>(), dims.into(), device)?)
 }

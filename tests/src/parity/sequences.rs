@@ -2,7 +2,7 @@
 
 use super::*;
 use shared::layers::Keep;
-use shared::models::{Transformer, TransformerConfig};
+use shared::models::{CellKind, Sentences as Read, Seq2Seq, Seq2SeqConfig, Transformer, TransformerConfig};
 
 fn linear<T: Tensor>(x: &T, name: &str, outputs: usize, bias: bool, constants: &Scope<T>) -> Result<T> {
     let inputs = x.dims().last().copied().unwrap_or_default();
@@ -68,6 +68,11 @@ cases! {
         let row = linear(&c.get("row", &[b, 1, f], Init::Const(0.0))?, "a", f, true, c)?;
         x.put(&row, &numbers("zero", &[1], c)?)?.relu()
     };
+    /// Of different lengths.
+    CatTime |x, c| {
+        let [b, f] = [x.dims()[0], x.dims()[2]];
+        T::cat_time(&[x, &c.get("row", &[b, 1, f], Init::Const(0.0))?, &x.tanh()?])?.relu()
+    };
 }
 
 /// A Transformer that reads and writes sentences at once; the input is what hides words of the source.
@@ -118,9 +123,42 @@ impl Compute for WordByWord {
     }
 }
 
+/// A recurrent network that looks from both ends, three words one by one, for sentences that change places; the input is the
+/// mask of the source.
+struct Recurrent(CellKind);
+
+impl Compute for Recurrent {
+    fn compute<T: Tensor>(&self, x: &T, constants: &Scope<T>) -> Result<T> {
+        let (cell, features, encoder, decoder) = (self.0, 8, 2, 2);
+        let (bidirectional, attention) = (true, true);
+        let config = Seq2SeqConfig { vocabulary: 11, features, cell, encoder, decoder, bidirectional, attention, length: 8 };
+        let [b, s] = [x.dims()[0], x.dims()[2]];
+        let model = Seq2Seq::new(&config, &constants.sub("model"))?;
+        let step = |t: usize| words(&format!("source.{t}"), &[b, 1], constants);
+        let present = |t: usize| {
+            let present = constants.sub("present").get(&t.to_string(), &[b, 1, features], Init::Const(0.0));
+            (t > 1).then_some(present).transpose()
+        };
+        let source = Read {
+            words: (0..s).map(step).collect::<Result<_>>()?,
+            present: (0..s).map(present).collect::<Result<_>>()?,
+            mask: Some(x.clone()),
+        };
+        let turned = words("turned", &[b], constants)?;
+        let state = model.encode(source, &Keep)?.map(|t| t.take(&turned))?;
+        model.decode(state, 3, &Keep, |t, _| words(&format!("word.{t}"), &[b, 1], constants))
+    }
+}
+
 /// The networks.
 pub async fn models(engine: &impl Engine, report: &mut Report) {
     let dims = [3, 1, 5];
     report.add("transformer", engine.check("transformer", &dims, MODEL, &Sentences).await);
     report.add("transformer, word by word", engine.check("word_by_word", &dims, MODEL, &WordByWord).await);
+    for cell in [CellKind::Gru, CellKind::Lstm] {
+        report.add(
+            &format!("seq2seq of {cell:?}"),
+            engine.check(&format!("seq2seq_{cell:?}"), &dims, MODEL, &Recurrent(cell)).await,
+        );
+    }
 }

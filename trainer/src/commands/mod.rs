@@ -5,6 +5,7 @@ mod data;
 mod eval;
 mod export;
 mod init;
+mod ladder;
 mod lr_find;
 mod publish;
 mod run;
@@ -37,6 +38,11 @@ enum Command {
     LrFind {
         #[command(subcommand)]
         task: lr_find::Task,
+    },
+    /// Find out what every part of a network is worth.
+    Ladder {
+        #[command(subcommand)]
+        task: ladder::Task,
     },
     /// List and compare runs.
     Runs(runs::Runs),
@@ -75,6 +81,7 @@ impl Cli {
             Command::Train(args) => args.run(),
             Command::Runs(args) => args.run(),
             Command::LrFind { task } => task.run(),
+            Command::Ladder { task } => task.run(),
             Command::Data(args) => args.run(),
             Command::Eval { task } => task.run(),
             Command::Run { task } => task.run(),

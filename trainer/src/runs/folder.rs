@@ -72,7 +72,12 @@ impl RunFolder {
 
     /// The best weights.
     pub fn best(&self) -> PathBuf {
-        self.path("checkpoints/best.safetensors")
+        Self::best_of(&self.root)
+    }
+
+    /// The best weights of the run in `root`.
+    pub fn best_of(root: &Path) -> PathBuf {
+        root.join("checkpoints/best.safetensors")
     }
 
     fn last(&self) -> PathBuf {

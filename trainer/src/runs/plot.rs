@@ -51,14 +51,15 @@ enum Stroke {
 const SIZE: (u32, u32) = (520, 300);
 const UNIT: i32 = 2;
 
-/// Okabe and Ito's colours, told apart with any colour vision, on white as on black.
-const COLOURS: [RGBColor; 6] = [
+/// Okabe and Ito's colours, told apart with any colour vision, on white as on black; their black is the ink.
+const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
+    INK,
 ];
 
 /// Text, axes and references on white; in SVG they take the colour of the text around.

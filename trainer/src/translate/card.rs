@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
-use shared::models::TranslationConfig;
+use shared::models::{CellKind, TranslationConfig};
 
 use super::evaluate::Scores;
 use super::{bleu, chrf, dates};
@@ -17,7 +17,7 @@ use super::{bleu, chrf, dates};
 /// When the network is not one for sentences.
 pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &BTreeMap<String, Scores>) -> Result<String> {
     let Model { name, parameters, bytes, file, .. } = model;
-    let TranslationConfig::Transformer(c) = checkpoint.translation()?;
+    let network = checkpoint.translation()?;
     let text = checkpoint.metadata.text.as_ref();
     let (source, target) = text.map_or(("", ""), |t| (t.source.as_str(), t.target.as_str()));
     let for_dates = target == dates::TARGET;
@@ -30,19 +30,14 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &BTreeMap<String, Sc
     let mut card = format!(
         "# {name}\n\n{what}\n\n\
          ## Network\n\n\
-         - Transformer (Vaswani et al. 2017, arXiv:1706.03762), pre-norm, tied embeddings: {} layers of encoder, {} of decoder, {} \
-         features, {} heads, {} in the feed-forward parts\n\
+         - {}\n\
          - Words in parts: byte-pair encoding of bytes, {} parts, stored in the file\n\
          - {parameters} parameters, stored as f16 in {bytes} bytes\n\
          - Sentences of at most {} parts\n\n\
          ## Training\n\n",
-        c.encoder,
-        c.decoder,
-        c.features,
-        c.heads,
-        c.hidden,
-        c.vocabulary,
-        c.length - 1,
+        kind(network),
+        network.vocabulary(),
+        network.length() - 1,
     );
     // Writing to a String cannot fail.
     for (fact, value) in &checkpoint.metadata.provenance {
@@ -86,4 +81,28 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &BTreeMap<String, Sc
          lost. Do not rely on it where a mistake matters.\n",
     );
     Ok(card)
+}
+
+/// Which network it is, and its size, in a line.
+fn kind(network: &TranslationConfig) -> String {
+    match network {
+        TranslationConfig::Transformer(c) => format!(
+            "Transformer (Vaswani et al. 2017, arXiv:1706.03762), pre-norm, tied embeddings: {} layers of encoder, {} of decoder, \
+             {} features, {} heads, {} in the feed-forward parts",
+            c.encoder, c.decoder, c.features, c.heads, c.hidden
+        ),
+        TranslationConfig::Seq2Seq(c) => format!(
+            "Recurrent (Cho et al. 2014, arXiv:1406.1078), of {}, tied embeddings: {} layers of encoder{}, {} of decoder{}, {} \
+             features",
+            match c.cell {
+                CellKind::Gru => "gated recurrent units",
+                CellKind::Lstm => "long short-term memory",
+            },
+            c.encoder,
+            if c.bidirectional { ", which reads from both ends" } else { "" },
+            c.decoder,
+            if c.attention { " with additive attention (Bahdanau et al. 2015, arXiv:1409.0473)" } else { "" },
+            c.features
+        ),
+    }
 }

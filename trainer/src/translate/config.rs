@@ -9,13 +9,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use shared::Scope;
 use shared::checkpoint::{Checkpoint, Metadata, Text};
-use shared::models::{Transformer, TransformerConfig, TranslationConfig};
+use shared::models::TranslationNetwork;
 use shared::text::Tokenizer;
 use tracing::info;
 
+use super::batches::{Batches, Encoded};
 use super::corpus::{self, Corpus, Pair};
 use super::dates;
-use super::task::{Batches, Encoded, Translating};
+use super::network::{self, Network};
+use super::task::Translating;
 use crate::learner::Run;
 use crate::training::{Training, within};
 use crate::variables::Variables;
@@ -42,39 +44,9 @@ pub struct Config {
     /// Part of the loss that wants all words equally likely.
     pub smoothing: f64,
     /// The network.
-    pub network: Size,
+    pub network: Network,
     /// How it is learnt.
     pub training: Training,
-}
-
-/// The size of a network; the table of words comes with the tokenizer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Size {
-    /// Features of a word.
-    pub features: usize,
-    /// Heads of an attention.
-    pub heads: usize,
-    /// Features in the middle of a feed-forward part.
-    pub hidden: usize,
-    /// Layers of the encoder.
-    pub encoder: usize,
-    /// Layers of the decoder.
-    pub decoder: usize,
-    /// Parts of words in a sentence, its end included.
-    pub length: usize,
-}
-
-impl Size {
-    /// For sentences: 5.7 million parameters with a table of 8,000, below 12 MB in f16.
-    pub const SENTENCES: Self = Self { features: 256, heads: 4, hidden: 512, encoder: 4, decoder: 2, length: 128 };
-    /// For dates.
-    pub const DATES: Self = Self { features: 64, heads: 4, hidden: 128, encoder: 2, decoder: 2, length: 64 };
-
-    fn config(self, vocabulary: usize) -> TransformerConfig {
-        let Self { features, heads, hidden, encoder, decoder, length } = self;
-        TransformerConfig { vocabulary, features, heads, hidden, encoder, decoder, length }
-    }
 }
 
 /// Dates that are made up to learn from, and to validate on.
@@ -95,7 +67,7 @@ impl Config {
         within("smoothing", self.smoothing, 0.0, 0.9)?;
         within("vocabulary", self.vocabulary.into(), 300.0, 1e6)?;
         ensure!(self.source != self.target, "source and target are both {}", self.source);
-        Ok(self.network.config(self.vocabulary as usize).validate()?)
+        self.network.validate(self.vocabulary as usize)
     }
 
     /// Reads the data and builds what is learnt, with the run at its beginning. `tokenizer` is that of a run to go on with; without
@@ -115,12 +87,8 @@ impl Config {
         let tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => {
-                let spinner = bar("learning the parts of words {spinner} {elapsed}");
-                spinner.enable_steady_tick(std::time::Duration::from_millis(200));
                 let texts = train.iter().flat_map(|p| [p.source.as_str(), p.target.as_str()]);
-                let tokenizer = Tokenizer::train(texts.collect::<Vec<_>>().into_iter(), self.vocabulary as usize)?;
-                spinner.finish_and_clear();
-                tokenizer
+                tokenizer_of(texts.collect(), self.vocabulary, &bar)?
             }
         };
         let train = self.encode(&tokenizer, &train, &bar)?;
@@ -128,13 +96,14 @@ impl Config {
             let encoded = self.encode_all(&tokenizer, &valid, &bar)?;
             encoded.into_iter().zip(valid).filter_map(|(encoded, pair)| Some((encoded?, pair))).unzip()
         };
-        ensure!(!train.is_empty(), "no pair is short enough for {} parts of words", self.network.length);
+        ensure!(!train.is_empty(), "no pair is short enough for {} parts of words", self.network.length());
         let words: usize = train.iter().map(|(a, b)| a.len() + b.len() + 2).sum();
 
         let network = self.network.config(tokenizer.vocabulary());
         let seed = self.training.seed;
         let variables = Variables::new(&device, seed);
-        Transformer::new(&network, &Scope::root(&variables))?;
+        TranslationNetwork::new(&network, &Scope::root(&variables))?;
+        self.network.start(&variables)?;
         let mut run = self.training.begin(&variables, device)?;
         let batches = Batches::new(train, self.batch as usize, seed);
         info!(
@@ -156,10 +125,11 @@ impl Config {
         let facts = [("data", data), ("batch", batch), ("regularisation", regular)];
         run.provenance.extend(facts.map(|(fact, value)| (fact.to_owned(), value)));
         let text = Text { source: self.source.clone(), target: self.target.clone(), tokenizer: tokenizer.json().to_owned() };
-        let metadata = Metadata { text: Some(text), ..Metadata::new(TranslationConfig::Transformer(network)) };
+        let metadata = Metadata { text: Some(text), ..Metadata::new(network) };
         let task = Translating {
             metadata,
             network,
+            teacher_forcing: self.network.teacher_forcing(),
             dropout: self.dropout as f32,
             smoothing: self.smoothing as f32,
             seed,
@@ -173,9 +143,18 @@ impl Config {
 
     /// The tokenizer of the weights to start from.
     fn inherited(&self) -> Result<Option<Tokenizer>> {
-        let Some(from) = &self.training.from else { return Ok(None) };
-        let text = Checkpoint::read(from)?.metadata.text;
-        text.map(|text| Tokenizer::parse(&text.tokenizer)).transpose().with_context(|| from.display().to_string())
+        if let Some(from) = &self.training.from {
+            let text = Checkpoint::read(from)?.metadata.text;
+            return text.map(|text| Tokenizer::parse(&text.tokenizer)).transpose().with_context(|| from.display().to_string());
+        }
+        let [encoder, decoder] = self.network.language_models();
+        let Some(from) = encoder.or(decoder) else { return Ok(None) };
+        let text = network::text(from)?;
+        if let Some(other) = decoder {
+            let same = network::text(other)?.tokenizer == text.tokenizer;
+            ensure!(same, "{} and {} have different tokenizers", from.display(), other.display());
+        }
+        Ok(Some(Tokenizer::parse(&text.tokenizer).with_context(|| from.display().to_string())?))
     }
 
     /// Pairs to learn from, and to validate on.
@@ -219,7 +198,7 @@ impl Config {
     ) -> Result<Vec<Option<Encoded>>> {
         let bar = bar("cutting words {wide_bar} {pos}/{len}");
         bar.set_length(pairs.len() as u64);
-        let most = self.network.length - 1;
+        let most = self.network.length() - 1;
         let encoded = pairs.par_iter().map(|pair| {
             bar.inc(1);
             let encoded = (tokenizer.encode(&pair.source)?, tokenizer.encode(&pair.target)?);
@@ -230,4 +209,16 @@ impl Config {
         bar.finish_and_clear();
         Ok(encoded)
     }
+}
+
+/// Learns the parts of words of `texts`, at most `vocabulary`.
+///
+/// # Errors
+/// When there are too few.
+pub fn tokenizer_of(texts: Vec<&str>, vocabulary: u32, bar: impl Fn(&str) -> ProgressBar) -> Result<Tokenizer> {
+    let spinner = bar("learning the parts of words {spinner} {elapsed}");
+    spinner.enable_steady_tick(std::time::Duration::from_millis(200));
+    let tokenizer = Tokenizer::train(texts.into_iter(), vocabulary as usize)?;
+    spinner.finish_and_clear();
+    Ok(tokenizer)
 }

@@ -25,15 +25,18 @@ impl Noise {
 
 impl Dropout<Tensor> for Noise {
     fn drop(&self, x: &Tensor) -> shared::Result<Tensor> {
+        self.mask(x)?.map_or_else(|| Ok(x.clone()), |mask| Ok(x.mul(&mask)?))
+    }
+
+    fn mask(&self, x: &Tensor) -> shared::Result<Option<Tensor>> {
         if self.of_256 == 0 {
-            return Ok(x.clone());
+            return Ok(None);
         }
         let mut bytes = vec![0u8; x.elem_count()];
         self.rng.borrow_mut().fill_bytes(&mut bytes);
         let scale = 256.0 / (256.0 - f32::from(self.of_256));
         let kept: Vec<f32> = bytes.into_iter().map(|b| if b < self.of_256 { 0.0 } else { scale }).collect();
-        let kept = Tensor::from_vec(kept, x.shape(), &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())?;
-        Ok(x.mul(&kept)?)
+        Ok(Some(Tensor::from_vec(kept, x.shape(), &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Translation: sentences of one language to another, and dates of many forms to one.
 
+pub mod batches;
 pub mod bleu;
 pub mod card;
 pub mod chrf;
@@ -9,5 +10,7 @@ pub mod dates;
 pub mod dropout;
 pub mod evaluate;
 pub mod heat;
+pub mod language;
 pub mod loss;
+pub mod network;
 pub mod task;

@@ -124,6 +124,12 @@ impl crate::Tensor for Tensor {
         rules::put(self.dims(), row.dims(), position.dims())?;
         sequence::put(self, row, position)
     }
+
+    fn cat_time(tensors: &[&Self]) -> Result<Self> {
+        let dims: Vec<&[usize]> = tensors.iter().map(|t| t.dims()).collect();
+        rules::cat_time(&dims)?;
+        Ok(Self::cat(tensors, 1)?)
+    }
 }
 
 /// Parameters of a [`crate::checkpoint::Checkpoint`] as constant candle tensors.

@@ -136,7 +136,7 @@ impl OnnxTensor {
         dims: impl Into<Vec<usize>>,
     ) -> Self {
         let operands = std::iter::once(self.operand()).chain(operands).collect();
-        Operator { kind, operands, attributes }.gives(dims, sequence([self]))
+        Operator { kind, operands, attributes }.gives(dims, sequence(&[self]))
     }
 
     /// `[B, T, F]` to `[B, T, heads, F / heads]`, with the axes in this order.
@@ -268,7 +268,7 @@ impl Tensor for OnnxTensor {
         let out = rules::linear(self.dims(), weight.dims(), bias.map(Self::dims))?;
         let [outputs, inputs] = [weight.dims()[0], weight.dims()[1]];
         let transposed = weight.moved("Transpose", vec![("perm", Attribute::Ints(vec![1, 0]))], [], [inputs, outputs]);
-        let y = Operator::new("MatMul", [self.operand(), transposed.operand()]).gives(out, sequence([self, weight]));
+        let y = Operator::new("MatMul", [self.operand(), transposed.operand()]).gives(out, sequence(&[self, weight]));
         let Some(bias) = bias else { return Ok(y) };
         Ok(y.map(Operator::new("Add", [y.operand(), bias.operand()])))
     }
@@ -283,19 +283,19 @@ impl Tensor for OnnxTensor {
     fn take(&self, indices: &Self) -> Result<Self> {
         let out = rules::take(self.dims(), indices.dims())?;
         let whole = indices.moved("Cast", vec![("to", Attribute::Int(INT64))], [], indices.dims());
-        Ok(Operator::new("Gather", [self.operand(), whole.operand()]).gives(out, sequence([self, indices])))
+        Ok(Operator::new("Gather", [self.operand(), whole.operand()]).gives(out, sequence(&[self, indices])))
     }
 
     fn attention_weights(&self, keys: &Self, heads: usize, mask: Option<&Self>) -> Result<Self> {
         let out @ [b, _, t, s] = rules::attention_weights(self.dims(), keys.dims(), heads, mask.map(Self::dims))?;
         let width = self.dims()[2] / heads;
         let (q, k) = (self.split(heads, [0, 2, 1, 3]), keys.split(heads, [0, 2, 3, 1]));
-        let scores = Operator::new("MatMul", [q.operand(), k.operand()]).gives(out, sequence([self, keys]));
+        let scores = Operator::new("MatMul", [q.operand(), k.operand()]).gives(out, sequence(&[self, keys]));
         let mut y = scores.affine((width as f32).sqrt().recip(), 0.0)?;
         if let Some(mask) = mask {
             let [mb, mt] = [mask.dims()[0], mask.dims()[1]];
             let wide = mask.moved("Unsqueeze", vec![], [Operand::Ints("axes", vec![1])], [mb, 1, mt, s]);
-            y = Operator::new("Add", [y.operand(), wide.operand()]).gives([b, heads, t, s], sequence([self, keys, mask]));
+            y = Operator::new("Add", [y.operand(), wide.operand()]).gives([b, heads, t, s], sequence(&[self, keys, mask]));
         }
         // Its axis is the last one unless told otherwise.
         Ok(y.map(Operator::new("Softmax", [y.operand()])))
@@ -306,7 +306,7 @@ impl Tensor for OnnxTensor {
         let heads = self.dims()[1];
         let values = values.split(heads, [0, 2, 1, 3]);
         let apart = Operator::new("MatMul", [self.operand(), values.operand()])
-            .gives([b, heads, t, f / heads], sequence([self, &values]));
+            .gives([b, heads, t, f / heads], sequence(&[self, &values]));
         let beside = apart.moved("Transpose", vec![("perm", Attribute::Ints(vec![0, 2, 1, 3]))], [], [b, t, heads, f / heads]);
         Ok(beside.moved("Reshape", vec![], [Operand::Ints("shape", vec![0, 0, f])], out))
     }
@@ -315,15 +315,22 @@ impl Tensor for OnnxTensor {
         rules::put(self.dims(), row.dims(), position.dims())?;
         let length = self.dims()[1];
         let all = Operand::Floats("positions", (0..length).map(|i| i as f32).collect());
-        let here = Operator::new("Equal", [all, position.operand()]).gives([length], sequence([position]));
+        let here = Operator::new("Equal", [all, position.operand()]).gives([length], sequence(&[position]));
         let here = here.moved("Unsqueeze", vec![], [Operand::Ints("axes", vec![0, 2])], [1, length, 1]);
         let operator = Operator::new("Where", [here.operand(), row.operand(), self.operand()]);
-        Ok(operator.gives(self.dims(), sequence([self, row, position])))
+        Ok(operator.gives(self.dims(), sequence(&[self, row, position])))
+    }
+
+    fn cat_time(tensors: &[&Self]) -> Result<Self> {
+        let dims: Vec<&[usize]> = tensors.iter().map(|t| t.dims()).collect();
+        let out = rules::cat_time(&dims)?;
+        let operator = Operator::new("Concat", tensors.iter().map(|t| t.operand())).with("axis", Attribute::Int(1));
+        Ok(operator.gives(out, sequence(tensors)))
     }
 }
 
 /// For which sizes what is made of sequences is right: for the recorded ones.
-fn sequence<const N: usize>(of: [&OnnxTensor; N]) -> Sizes {
+fn sequence(of: &[&OnnxTensor]) -> Sizes {
     if of.iter().all(|t| t.0.sizes == Sizes::Constant) { Sizes::Constant } else { Sizes::Recorded }
 }
 

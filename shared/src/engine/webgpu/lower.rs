@@ -95,6 +95,15 @@ pub enum Kernel {
     },
     /// Inputs are what `BeamParts` wrote, and the scores, of a beam of so many sentences.
     BeamMerge(usize),
+    /// One dispatch an input. So many rows are a sequence of the result.
+    CatTime(usize),
+}
+
+impl Kernel {
+    /// Whether every input has a dispatch of its own, so that there is no one place for an epilogue.
+    pub fn joins(self) -> bool {
+        matches!(self, Self::CatChannels | Self::CatTime(_))
+    }
 }
 
 /// One operation of an epilogue on the value `v` at hand.
@@ -252,7 +261,7 @@ fn reads(node: &Node) -> Vec<&GpuTensor> {
         Op::Map(x, _) | Op::PixelShuffle(x, _) | Op::UpsampleNearest(x, _) => vec![x],
         Op::InstanceNorm { x, weight, bias, .. } => vec![x, weight, bias],
         Op::Zip(a, b, _) => vec![a, b],
-        Op::CatChannels(all) => all.iter().collect(),
+        Op::CatChannels(all) | Op::CatTime(all) => all.iter().collect(),
         Op::Linear { x, weight, bias } => [x, weight].into_iter().chain(bias).collect(),
         Op::LayerNorm { x, weight, bias, .. } => vec![x, weight, bias],
         Op::Take { table, indices } => vec![table, indices],
@@ -402,6 +411,10 @@ impl Lowering {
                 let inputs = vec![(parts, parts_dims), self.whole(scores)];
                 (self.push(Kernel::BeamMerge(beam), inputs, dims), 1)
             }
+            Op::CatTime(all) => {
+                let inputs = all.iter().map(|t| self.stored(t)).collect();
+                (self.push(Kernel::CatTime(node.0.dims[1]), inputs, dims), 1)
+            }
         };
         self.places.insert(node.0.id, Place { value, factor });
         Ok(())
@@ -438,7 +451,7 @@ impl Lowering {
         }
         let place = self.place(x);
         match place.value {
-            Value::Step(step) if place.factor == 1 && self.steps[step].kernel != Kernel::CatChannels => Some(step),
+            Value::Step(step) if place.factor == 1 && !self.steps[step].kernel.joins() => Some(step),
             _ => None,
         }
     }

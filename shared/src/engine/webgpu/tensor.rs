@@ -40,6 +40,7 @@ pub(super) enum Op {
     Attend { weights: GpuTensor, values: GpuTensor },
     Put { x: GpuTensor, row: GpuTensor, position: GpuTensor },
     Beam { logits: GpuTensor, scores: GpuTensor, end: usize },
+    CatTime(Vec<GpuTensor>),
 }
 
 /// The widest beam: its sentences are kept in registers.
@@ -276,6 +277,12 @@ impl Tensor for GpuTensor {
         numbers("put", position)?;
         let (x, row, position) = (self.clone(), row.clone(), position.clone());
         Ok(Self::record(self.dims(), Op::Put { x, row, position }))
+    }
+
+    fn cat_time(tensors: &[&Self]) -> Result<Self> {
+        let dims: Vec<&[usize]> = tensors.iter().map(|t| t.dims()).collect();
+        let out = rules::cat_time(&dims)?;
+        Ok(Self::record(out, Op::CatTime(tensors.iter().map(|&t| t.clone()).collect())))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Training: a task's settings become a configuration, and a configuration a run.
 
-mod settings;
+mod language;
+pub mod network;
+pub mod settings;
 mod superres;
-mod translate;
+pub mod translate;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,16 +55,16 @@ pub struct Train {
 pub struct How {
     /// The run is kept in runs/NAME [default: by its task, or that of the configuration].
     #[arg(long)]
-    name: Option<String>,
+    pub name: Option<String>,
     /// Go on with the run of this name.
     #[arg(long)]
-    resume: bool,
+    pub resume: bool,
     /// auto, cpu or cuda:N.
     #[arg(long, default_value = "auto")]
-    device: Choice,
+    pub device: Choice,
     /// Tell at the end where the time went.
     #[arg(long)]
-    profile: bool,
+    pub profile: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +73,8 @@ pub enum Task {
     Superres(superres::Superres),
     /// Train a network for translation.
     Translate(translate::Translate),
+    /// Train a language model.
+    Language(language::Language),
     /// Train a network that reads dates.
     Dates(translate::Dates),
 }
@@ -78,9 +82,10 @@ pub enum Task {
 /// A configuration of any task, as `config.toml` holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
-enum Recipe {
+pub enum Recipe {
     Superres(enlarging::config::Config),
     Translate(translating::config::Config),
+    Language(translating::language::Config),
 }
 
 impl Recipe {
@@ -88,6 +93,7 @@ impl Recipe {
         match self {
             Self::Superres(config) => config.validate(),
             Self::Translate(config) => config.validate(),
+            Self::Language(config) => config.validate(),
         }
     }
 
@@ -95,6 +101,7 @@ impl Recipe {
         match self {
             Self::Superres(config) => &config.training,
             Self::Translate(config) => &config.training,
+            Self::Language(config) => &config.training,
         }
     }
 }
@@ -109,6 +116,10 @@ impl Train {
             Some(Task::Translate(task)) => {
                 let name = task.settings.name();
                 return train(Recipe::Translate(task.settings.config()?), &name, task.how);
+            }
+            Some(Task::Language(task)) => {
+                let name = task.settings.name();
+                return train(Recipe::Language(task.settings.config()?), &name, task.how);
             }
             Some(Task::Dates(task)) => {
                 return train(Recipe::Translate(task.settings.config()?), "dates", task.how);
@@ -127,45 +138,83 @@ impl Train {
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// The tokenizer of a run, beside its configuration.
-const TOKENIZER: &str = "tokenizer.json";
+pub const TOKENIZER: &str = "tokenizer.json";
 
 fn train(recipe: Recipe, name: &str, how: How) -> Result<()> {
-    let device = how.device.open()?;
-    if device.is_cpu() && recipe.training().precision != Precision::F32 {
-        bail!("half precision is for CUDA; the CPU computes in f32");
-    }
     let root = Path::new("runs").join(how.name.as_deref().filter(|n| !n.is_empty()).unwrap_or(name));
-    let folder = if how.resume { RunFolder::open(&root)? } else { RunFolder::create(&root)? };
-    if how.resume {
-        folder.check_config(&recipe)?;
-    }
+    listen()?;
+    learn(&recipe, &root, None, &how)?;
+    Ok(())
+}
+
+/// Has Ctrl-C stop what is learnt.
+///
+/// # Errors
+/// When it cannot be listened for.
+pub fn listen() -> Result<()> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130); // the second time: at once
         }
     })
-    .context("cannot listen for Ctrl-C")?;
+    .context("cannot listen for Ctrl-C")
+}
 
-    match &recipe {
+/// Learns in the folder `root`; whether the run has come to its end. A new run for sentences takes `tokenizer`, where there is
+/// one.
+///
+/// # Errors
+/// What went wrong, with the file or the value named.
+pub fn learn(recipe: &Recipe, root: &Path, tokenizer: Option<Tokenizer>, how: &How) -> Result<bool> {
+    let device = how.device.open()?;
+    if device.is_cpu() && recipe.training().precision != Precision::F32 {
+        bail!("half precision is for CUDA; the CPU computes in f32");
+    }
+    let folder = if how.resume { RunFolder::open(root)? } else { RunFolder::create(root)? };
+    if how.resume {
+        folder.check_config(recipe)?;
+    }
+    match recipe {
         Recipe::Superres(config) => {
             let (task, run) = config.prepare(device, super::progress_bar)?;
-            fit(&recipe, &folder, &how, &task, run)
+            fit(recipe, &folder, how, &task, run)
         }
         Recipe::Translate(config) => {
-            let path = folder.path(TOKENIZER);
-            let named = || path.display().to_string();
-            let read = || Tokenizer::parse(&std::fs::read_to_string(&path).with_context(named)?).with_context(named);
-            let tokenizer = (how.resume && path.exists()).then(read).transpose()?;
-            let (task, run) = config.prepare(device, tokenizer, super::progress_bar)?;
-            if let Some(text) = &task.metadata.text {
-                write_atomically(&path, text.tokenizer.as_bytes())?;
-            }
-            fit(&recipe, &folder, &how, &task, run)
+            let (task, run) = config.prepare(device, known(&folder, tokenizer, how)?, super::progress_bar)?;
+            keep_tokenizer(&folder, &task)?;
+            fit(recipe, &folder, how, &task, run)
+        }
+        Recipe::Language(config) => {
+            let (task, run) = config.prepare(device, known(&folder, tokenizer, how)?, super::progress_bar)?;
+            keep_tokenizer(&folder, &task)?;
+            fit(recipe, &folder, how, &task, run)
         }
     }
 }
 
-fn fit<T: Learnt>(recipe: &Recipe, folder: &RunFolder, how: &How, task: &T, mut run: Run) -> Result<()> {
+/// The tokenizer of a run that goes on, or `given`.
+fn known(folder: &RunFolder, given: Option<Tokenizer>, how: &How) -> Result<Option<Tokenizer>> {
+    let path = folder.path(TOKENIZER);
+    if how.resume && path.exists() { read_tokenizer(&path).map(Some) } else { Ok(given) }
+}
+
+/// A tokenizer from a file.
+///
+/// # Errors
+/// Names the file.
+pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
+    let named = || path.display().to_string();
+    Tokenizer::parse(&std::fs::read_to_string(path).with_context(named)?).with_context(named)
+}
+
+fn keep_tokenizer(folder: &RunFolder, task: &impl Learnt) -> Result<()> {
+    match task.metadata().text {
+        Some(text) => write_atomically(&folder.path(TOKENIZER), text.tokenizer.as_bytes()),
+        None => Ok(()),
+    }
+}
+
+fn fit<T: Learnt>(recipe: &Recipe, folder: &RunFolder, how: &How, task: &T, mut run: Run) -> Result<bool> {
     if how.resume {
         folder.restore(&task.metadata().config, &mut run)?;
         info!("resumed at step {}", run.step);
@@ -185,7 +234,7 @@ fn fit<T: Learnt>(recipe: &Recipe, folder: &RunFolder, how: &How, task: &T, mut 
         Some(best) => info!("best {best:.3}: {}; the report: {}", folder.best().display(), folder.path("report.html").display()),
         None => info!("not validated yet: {}", folder.best().display()),
     }
-    Ok(())
+    Ok(learner.run.is_finished())
 }
 
 /// In the order in which they are asked.

@@ -4,9 +4,11 @@ use anyhow::Result;
 use clap::Args;
 
 use super::How;
+use super::network::{Choice, Sizes};
 use super::settings::TrainingArgs;
-use crate::translate::config::{Config, Size};
+use crate::translate::config::Config;
 use crate::translate::dates;
+use crate::translate::network::Size;
 
 /// The learning rate where none is given.
 const RATE: f64 = 1e-3;
@@ -18,9 +20,11 @@ const EXAMPLES: &str = "Examples:
     trainer train translate --src de --tgt en --data pairs.tsv
   The other direction, starting from what another network knows:
     trainer train translate --src en --tgt de --data multi30k --from runs/translate-de-en/checkpoints/best.safetensors
+  A recurrent network with attention, given the right words at first and its own at the end:
+    trainer train translate --src de --tgt en --data multi30k --network seq2seq --bidirectional --attention --teacher-forcing 1..0
 Stop it with Ctrl-C and go on later with the same command and --resume.";
 
-/// Trains a Transformer on pairs of sentences.
+/// Trains a Transformer or a recurrent network on pairs of sentences.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Translate {
@@ -46,7 +50,9 @@ pub struct Settings {
     #[arg(long, value_delimiter = ',', value_name = "CODES")]
     columns: Vec<String>,
     #[command(flatten)]
-    network: Network,
+    network: Choice,
+    #[command(flatten)]
+    sizes: Sizes,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -57,7 +63,7 @@ const DATES_EXAMPLES: &str = "Examples:
   Then:
     trainer run translate --weights runs/dates/checkpoints/best.safetensors \"le 3 mai 2021\"";
 
-/// Trains a Transformer that reads dates in many forms and languages, and writes them as ISO 8601.
+/// Trains a network that reads dates in many forms and languages, and writes them as ISO 8601.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = DATES_EXAMPLES)]
 pub struct Dates {
@@ -71,86 +77,47 @@ pub struct Dates {
 #[derive(Debug, Clone, Args)]
 pub struct DatesSettings {
     #[command(flatten)]
-    network: Network,
+    network: Choice,
+    #[command(flatten)]
+    sizes: Sizes,
     #[command(flatten)]
     training: TrainingArgs,
 }
 
-/// The network's size and what keeps it from learning by heart; without a value, what suits the task.
-#[derive(Debug, Clone, Args)]
-struct Network {
-    /// Parts of words in the table [default: 8000; 400 for dates].
-    #[arg(long)]
-    vocabulary: Option<u32>,
-    /// Features of a word [default: 256; 64].
-    #[arg(long)]
-    features: Option<usize>,
-    /// Heads of an attention [default: 4].
-    #[arg(long)]
-    heads: Option<usize>,
-    /// Features in the middle of a feed-forward part [default: 512; 128].
-    #[arg(long)]
-    hidden: Option<usize>,
-    /// Layers of the encoder [default: 4; 2].
-    #[arg(long)]
-    encoder: Option<usize>,
-    /// Layers of the decoder [default: 2].
-    #[arg(long)]
-    decoder: Option<usize>,
-    /// Words a batch, both languages and padding counted.
-    #[arg(long, default_value_t = 4096)]
-    batch: u32,
-    /// Part of the features that is dropped [default: 0.1; 0].
-    #[arg(long)]
-    dropout: Option<f64>,
-    /// Label smoothing: part of the loss that wants all words equally likely [default: 0.1; 0].
-    #[arg(long)]
-    smoothing: Option<f64>,
-}
-
 /// What a task takes where nothing is given.
-struct Usual {
+pub(in crate::commands) struct Usual {
     vocabulary: u32,
     /// Dropout and label smoothing.
     regular: f64,
     size: Size,
 }
 
-const SENTENCES: Usual = Usual { vocabulary: 8000, regular: 0.1, size: Size::SENTENCES };
+pub(in crate::commands) const SENTENCES: Usual = Usual { vocabulary: 8000, regular: 0.1, size: Size::SENTENCES };
 const DATES: Usual = Usual { vocabulary: 400, regular: 0.0, size: Size::DATES };
 
-impl Network {
-    /// The configuration of a run from `source` to `target` on `data`.
-    fn config(
-        self,
-        [source, target]: [String; 2],
-        data: Vec<PathBuf>,
-        columns: Vec<String>,
-        training: TrainingArgs,
-        usual: &Usual,
-    ) -> Result<Config> {
-        let config = Config {
-            data,
-            source,
-            target,
-            columns,
-            batch: self.batch,
-            vocabulary: self.vocabulary.unwrap_or(usual.vocabulary),
-            dropout: self.dropout.unwrap_or(usual.regular),
-            smoothing: self.smoothing.unwrap_or(usual.regular),
-            network: Size {
-                features: self.features.unwrap_or(usual.size.features),
-                heads: self.heads.unwrap_or(usual.size.heads),
-                hidden: self.hidden.unwrap_or(usual.size.hidden),
-                encoder: self.encoder.unwrap_or(usual.size.encoder),
-                decoder: self.decoder.unwrap_or(usual.size.decoder),
-                length: usual.size.length,
-            },
-            training: training.training(RATE)?,
-        };
-        config.validate()?;
-        Ok(config)
-    }
+/// The configuration of a run from `source` to `target` on `data`.
+pub(in crate::commands) fn config(
+    [source, target]: [String; 2],
+    data: Vec<PathBuf>,
+    columns: Vec<String>,
+    (choice, sizes): (Choice, Sizes),
+    training: TrainingArgs,
+    usual: &Usual,
+) -> Result<Config> {
+    let config = Config {
+        data,
+        source,
+        target,
+        columns,
+        batch: sizes.batch,
+        vocabulary: sizes.vocabulary.unwrap_or(usual.vocabulary),
+        dropout: sizes.dropout.unwrap_or(usual.regular),
+        smoothing: sizes.smoothing.unwrap_or(usual.regular),
+        network: sizes.network(choice, usual.size)?,
+        training: training.training(RATE)?,
+    };
+    config.validate()?;
+    Ok(config)
 }
 
 impl Settings {
@@ -164,7 +131,7 @@ impl Settings {
     /// # Errors
     /// When a value makes no sense.
     pub fn config(self) -> Result<Config> {
-        self.network.config([self.src, self.tgt], self.data, self.columns, self.training, &SENTENCES)
+        config([self.src, self.tgt], self.data, self.columns, (self.network, self.sizes), self.training, &SENTENCES)
     }
 }
 
@@ -175,6 +142,6 @@ impl DatesSettings {
     /// When a value makes no sense.
     pub fn config(self) -> Result<Config> {
         let languages = [dates::SOURCE, dates::TARGET].map(str::to_owned);
-        self.network.config(languages, Vec::new(), Vec::new(), self.training, &DATES)
+        config(languages, Vec::new(), Vec::new(), (self.network, self.sizes), self.training, &DATES)
     }
 }

@@ -6,9 +6,11 @@ use candle_core::Device;
 use shared::Result;
 use shared::checkpoint::Checkpoint;
 use shared::engine::webgpu::Context;
+use shared::models::TranslationConfig;
 use shared::pipeline::decoder::{Decoder, GpuDecoding};
+use shared::pipeline::language::CandleLanguage;
 use shared::pipeline::search::{Decoding, Hypothesis, Search};
-use shared::pipeline::translate::{CandleLanguage, Translator};
+use shared::pipeline::translate::Translator;
 use web_sys::DedicatedWorkerGlobalScope;
 
 use crate::worker::now;
@@ -33,6 +35,8 @@ impl Network {
     /// When the weights do not fit, or the graphics card refuses.
     pub fn new(checkpoint: &Checkpoint, context: Option<&Arc<Context>>) -> Result<Self> {
         let translator = Translator::new(checkpoint, &Device::Cpu)?;
+        // Recurrent networks, of many small steps, are for the processor.
+        let context = context.filter(|_| matches!(checkpoint.translation(), Ok(TranslationConfig::Transformer(_))));
         let decoder = context.map(|context| Decoder::new(checkpoint, context)).transpose()?;
         Ok(Self { translator, decoder })
     }

@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             // WGSL leaves exp far below zero open; at -80 it is 1.8e-35.
             sum = sum * exp(max(largest - larger, -80.0)) + exp(max(logit - larger, -80.0));
             largest = larger;
-            if (word == shape.first_channel) {
+            if (word == shape.first) {
                 end = logit;
             } else if (logit > best[$BEAM - 1]) {
                 var k = $BEAM - 1u;

@@ -1,6 +1,6 @@
 // One of several tensors, written behind the channels of those before it.
 //
-// Formula result[n, first_channel + c, y, x] = source[n, c, y, x] for c < lanes, 0 where the source has no channel c
+// Formula result[n, first + c, y, x] = source[n, c, y, x] for c < lanes, 0 where the source has no channel c
 // Grid    a thread for every four channels that are written and every pixel; one dispatch a tensor
 // Layout  source in blocks of channels; result too, as [N, blocks, height, width, 4] of real: two tensors may share a block
 // Idea    the last tensor's `lanes` reach to the end of the last block, so that no lane keeps what an earlier tensor left there
@@ -26,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #for lane in 4
     let c$lane = block * 4 + $lane;
     if (c$lane < shape.lanes) {
-        let to = shape.first_channel + c$lane;
+        let to = shape.first + c$lane;
         let kept = select(real(), value[$lane], c$lane < shape.in_channels);
         result[((n * shape.blocks + to / 4) * pixels + pixel) * 4 + to % 4] = kept;
     }

@@ -84,8 +84,8 @@ uniforms! {
     padding,
     /// Of an enlargement.
     factor,
-    /// Where a joined tensor's channels start; of a vocabulary, the word that ends a sentence.
-    first_channel,
+    /// Where a joined tensor's channels, or its rows in a sequence, start; of a vocabulary, the word that ends a sentence.
+    first,
     /// How many channels are written from there.
     lanes,
 }
@@ -113,6 +113,7 @@ fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
         Kernel::Put(_) => ("put", include_str!("put.wgsl")),
         Kernel::BeamParts { .. } => ("beam_parts", include_str!("beam_parts.wgsl")),
         Kernel::BeamMerge(_) => ("beam_merge", include_str!("beam_merge.wgsl")),
+        Kernel::CatTime(_) => ("cat_time", include_str!("cat_time.wgsl")),
     }
 }
 
@@ -129,7 +130,7 @@ pub(super) fn weight_packing(kernel: usize, stride: usize) -> Packing {
 /// What dispatch `part` of a step reads, in the order of its bindings: inputs, then operands.
 pub(super) fn reads(step: &Step, part: usize) -> impl Iterator<Item = &Value> {
     let inputs = match step.kernel {
-        Kernel::CatChannels => &step.inputs[part..=part],
+        kernel if kernel.joins() => &step.inputs[part..=part],
         _ => &step.inputs[..],
     };
     inputs.iter().map(|(value, _)| value).chain(step.operands.iter().map(|o| &o.value))
@@ -140,14 +141,16 @@ pub(super) fn work(step: &Step, part: usize) -> u64 {
     let elements = |dims: &[usize]| dims.iter().map(|&d| d as u64).fold(1, u64::saturating_mul);
     match (step.kernel, &step.inputs[..]) {
         (Kernel::Conv2d { .. }, [_, (_, weight), ..]) => elements(&step.dims).saturating_mul(elements(&weight[1..])),
-        (Kernel::CatChannels, inputs) => elements(&inputs[part].1),
+        (kernel, inputs) if kernel.joins() => elements(&inputs[part].1),
         (_, inputs) => inputs.iter().map(|(_, dims)| elements(dims)).fold(elements(&step.dims), u64::max),
     }
 }
 
 /// The WGSL of a step.
 pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> Result<String> {
-    let cat = step.kernel == Kernel::CatChannels;
+    let cat = step.kernel.joins();
+    // Two tensors may share a block of channels.
+    let by_lane = step.kernel == Kernel::CatChannels;
     let sums = matches!(step.kernel, Kernel::Moments | Kernel::ScaleAndShift { .. } | Kernel::BeamParts { .. });
     let conv = matches!(step.kernel, Kernel::Conv2d { .. });
     let (kernel, slide, reflect, bias, enlarged) = match step.kernel {
@@ -197,7 +200,7 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
         .number("INPUTS", if cat { 1 } else { step.inputs.len() })
         .text("OPERANDS", operands(step))
         .number("SHUFFLE", if shuffled.is_some() { step.shuffle() } else { 0 })
-        .text("RESULT", if cat || step.planar() || shuffled.is_some() { scalar.into() } else { format!("vec4<{scalar}>") })
+        .text("RESULT", if by_lane || step.planar() || shuffled.is_some() { scalar.into() } else { format!("vec4<{scalar}>") })
         .text("SHAPE", Shape::WGSL)
         .text("EPILOGUE", epilogue(before, &step.operands, false))
         .text("SHUFFLED", epilogue(after, &step.operands, true));
@@ -266,12 +269,12 @@ fn epilogue(stages: &[Stage], operands: &[Operand], shuffled: bool) -> String {
 pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<Vec<(Shape, [u32; 2])>> {
     let [n, c, h, w] = step.computed();
     let blocks = c.div_ceil(4);
-    let parts = if step.kernel == Kernel::CatChannels { step.inputs.len() } else { 1 };
-    let mut first = 0;
+    let parts = if step.kernel.joins() { step.inputs.len() } else { 1 };
+    let mut start = 0;
     let mut all = Vec::with_capacity(parts);
     for part in 0..parts {
         let [_, ic, ih, iw] = step.inputs[part].1;
-        let lanes = if part + 1 == parts { 4 * blocks - first } else { ic };
+        let lanes = if part + 1 == parts { 4 * blocks - start } else { ic };
         let (kernel, stride, padding) = match step.kernel {
             Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding.size()),
             // The mask's rows.
@@ -281,7 +284,7 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
         let factor = match step.kernel {
             Kernel::PixelShuffle(factor) | Kernel::UpsampleNearest(factor) => factor,
             // Rows that belong together.
-            Kernel::Take(rows) | Kernel::Put(rows) => rows,
+            Kernel::Take(rows) | Kernel::Put(rows) | Kernel::CatTime(rows) => rows,
             // The mask's batches.
             Kernel::AttentionScores { mask: Some([batches, _]) } => batches,
             // The moments' parts.
@@ -301,19 +304,19 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
             Kernel::BeamParts { .. } => (h * w).div_ceil(geometry.workgroup),
             Kernel::BeamMerge(_) => 1,
             Kernel::CatChannels => (n * lanes.div_ceil(4) * h * w).div_ceil(geometry.workgroup),
+            Kernel::CatTime(_) => (blocks * ih).div_ceil(geometry.workgroup),
             _ => (n * blocks * h * w).div_ceil(geometry.workgroup),
         };
         let grid = fold(groups, most, geometry.workgroup)
             .ok_or_else(|| Error::Gpu(format!("{:?} is too large for one {}", step.dims, name(step))))?;
-        // Which word is the end.
-        let first_channel = if let Kernel::BeamParts { end, .. } = step.kernel { end } else { first };
-        let sizes = [n, c, blocks, h, w, ic, ic.div_ceil(4), ih, iw, kernel, stride, padding, factor, first_channel, lanes];
+        let first = if let Kernel::BeamParts { end, .. } = step.kernel { end } else { start };
+        let sizes = [n, c, blocks, h, w, ic, ic.div_ceil(4), ih, iw, kernel, stride, padding, factor, first, lanes];
         let mut words = [0; 15];
         for (word, size) in words.iter_mut().zip(sizes) {
             *word = u32::try_from(size).map_err(|_| Error::Gpu(format!("{}: {size} does not fit in 32 bits", name(step))))?;
         }
         let [batch, channels, blocks, height, width, in_channels, in_blocks, in_height, in_width, ..] = words;
-        let [.., kernel, stride, padding, factor, first_channel, lanes] = words;
+        let [.., kernel, stride, padding, factor, first, lanes] = words;
         let shape = Shape {
             row: grid[0],
             batch,
@@ -329,11 +332,14 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
             stride,
             padding,
             factor,
-            first_channel,
+            first,
             lanes,
         };
         all.push((shape, grid));
-        first += ic;
+        start += match step.kernel {
+            Kernel::CatTime(rows) => ih * rows / h,
+            _ => ic,
+        };
     }
     Ok(all)
 }
@@ -446,8 +452,11 @@ pub fn variants() -> Result<Vec<(String, String)>> {
         }
         let (epilogue, operands) = (vec![], vec![]);
         let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);
-        let cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, output: None, features_last: false };
-        all.push((format!("cat_channels {geometry:?} {precision:?}"), source(&cat, geometry, precision)?));
+        let mut cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, output: None, features_last: false };
+        for kernel in [Kernel::CatChannels, Kernel::CatTime(2)] {
+            cat.kernel = kernel;
+            all.push((format!("{kernel:?} {geometry:?} {precision:?}"), source(&cat, geometry, precision)?));
+        }
     }
     Ok(all)
 }
