@@ -81,6 +81,12 @@ async fn translates_like_the_trainer(engine: &str, count: usize) -> Result<()> {
     browser.click("#alternatives li:nth-child(2) button").await?;
     let first = browser.value("document.querySelector('#target [data-piece]').textContent").await?;
     ensure!(first == other, "{first} is shown, {other} was chosen");
+
+    // Another text, while one is at work.
+    write(&browser, &trainer::translate::dates::pairs(5, 500, true).into_iter().map(|p| p.source).collect::<Vec<_>>().join("\n"))
+        .await?;
+    browser.until("document.querySelector('#target [role=button]') !== null", 60).await?;
+    ensure!(translation(&browser, "le 14 juillet 1989\n31.12.99").await? == "1989-07-14\n1999-12-31");
     is_clean(&browser).await?;
     browser.close().await
 }

@@ -150,6 +150,10 @@ impl State {
         let mut writing = network.begin(sentence, on_gpu)?;
         let mut breath = now(&self.scope);
         while writing.step().await? {
+            // At once: the next text may already be at work with what the GPU holds.
+            if self.wanted.get() != job {
+                return Ok(None);
+            }
             if now(&self.scope) - breath < BREATH {
                 continue;
             }
