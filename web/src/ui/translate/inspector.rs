@@ -1,6 +1,6 @@
 //! Under a translation: which word came from which, how sure the network was, and what else it could be.
 
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{HtmlElement, MouseEvent};
 
 use crate::messages::sentences::Alternative;
@@ -25,6 +25,17 @@ impl Inspector {
     /// Hides it.
     pub fn clear(&self) {
         show("inspector", false);
+    }
+
+    /// Puts the focus on a translation.
+    ///
+    /// # Errors
+    /// What the browser throws.
+    pub fn focus(&self, which: usize) -> Result<(), JsValue> {
+        match self.alternatives.query_selector(&format!("li:nth-child({}) button", which + 1))? {
+            Some(button) => button.unchecked_into::<HtmlElement>().focus(),
+            None => Ok(()),
+        }
     }
 
     /// Points at a word of the translation.

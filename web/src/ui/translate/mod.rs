@@ -295,7 +295,10 @@ impl Interpreter {
         };
         set_text("translate-facts", &format!("{speed} · {engine}{failed}"));
         self.go(Phase::Done);
-        announce(&format!("Translated: {}", self.output.text()));
+        let translated = self.output.text();
+        // A page of text is not read aloud unasked.
+        let short = translated.chars().count() <= 300;
+        announce(&if short { format!("Translated: {translated}") } else { "Translated.".into() });
     }
 
     /// The text is in another language than the one that is chosen.
@@ -319,6 +322,8 @@ impl Interpreter {
         let choose = move |which| {
             room.drawn(room.output.choose(piece, which));
             room.select(piece);
+            // The button that was pressed is gone with the others.
+            room.drawn(room.inspector.focus(which));
         };
         self.drawn(self.inspector.show(&alternatives, chosen, choose));
     }
