@@ -71,7 +71,7 @@ impl Network {
                 let (words, search) = self.translator.words(sentence, &search)?;
                 Ok(Writing::Gpu(decoder.begin(&words, &search)?))
             }
-            _ => Ok(Writing::Cpu(self.translator.begin(sentence, &search)?)),
+            _ => Ok(Writing::Cpu(Box::new(self.translator.begin(sentence, &search)?))),
         }
     }
 }
@@ -79,7 +79,7 @@ impl Network {
 /// A sentence that is being translated.
 pub enum Writing<'a> {
     /// By the processor.
-    Cpu(Decoding<CandleLanguage<'a>>),
+    Cpu(Box<Decoding<CandleLanguage<'a>>>),
     /// By the graphics card.
     Gpu(GpuDecoding),
 }
