@@ -1,10 +1,12 @@
 //! Any network, as named in a checkpoint.
 
+use std::ops::RangeInclusive;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ImageConfig, LanguageConfig, TranslationConfig};
-use crate::Result;
+use crate::{Error, Result};
 
 /// Which network, how large. Which kind it is follows from the name under `model`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,6 +38,17 @@ impl From<ImageConfig> for Config {
     fn from(config: ImageConfig) -> Self {
         Self::Image(config)
     }
+}
+
+/// Refuses a size that no sane network has.
+///
+/// # Errors
+/// [`Error::Checkpoint`] naming the value.
+pub(super) fn within(name: &str, value: usize, range: RangeInclusive<usize>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Checkpoint(format!("{name} is {value}, must be {} to {}", range.start(), range.end())))
 }
 
 impl From<TranslationConfig> for Config {

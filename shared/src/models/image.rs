@@ -1,11 +1,10 @@
 //! Any network from picture to picture, as named in a checkpoint.
 
-use std::ops::RangeInclusive;
-
 use serde::{Deserialize, Serialize};
 
+use super::config::within;
 use super::{Plain, PlainConfig, Rlfn, RlfnConfig, SrResnet, SrResnetConfig, TransformNet, TransformNetConfig};
-use crate::{Error, Result, Scope, Tensor};
+use crate::{Result, Scope, Tensor};
 
 /// Which network, how large. Stored in checkpoints as JSON: `{"model":"rlfn","scale":4,"channels":48,"blocks":6}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,15 +52,9 @@ impl ImageConfig {
             Self::Plain(PlainConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
             Self::TransformNet(TransformNetConfig { channels, blocks }) => (None, channels, blocks),
         };
-        let check = |name, value, range: RangeInclusive<usize>| {
-            if range.contains(&value) {
-                return Ok(());
-            }
-            Err(Error::Checkpoint(format!("{name} is {value}, must be {} to {}", range.start(), range.end())))
-        };
-        scale.map_or(Ok(()), |scale| check("scale", scale, 2..=4))?;
-        check("channels", channels, 1..=512)?;
-        check("blocks", blocks, 1..=128)
+        scale.map_or(Ok(()), |scale| within("scale", scale, 2..=4))?;
+        within("channels", channels, 1..=512)?;
+        within("blocks", blocks, 1..=128)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::within;
 use super::language::{embed, joined};
 use super::recurrent::{Cell, CellKind, Hidden, Masks, Stack, masked};
 use crate::layers::{Dropout, Linear};
@@ -43,13 +44,10 @@ impl Seq2SeqConfig {
 
 /// What every recurrent network may have.
 pub fn limits(vocabulary: usize, features: usize, layers: &[(&str, usize)], length: usize) -> Result<()> {
-    let sizes = [("vocabulary", vocabulary, 4, 1 << 20), ("features", features, 4, 4096), ("length", length, 2, 4096)];
-    let layers = layers.iter().map(|&(name, layers)| (name, layers, 1, 16));
-    for (name, value, least, most) in sizes.into_iter().chain(layers) {
-        if !(least..=most).contains(&value) {
-            return Err(Error::Checkpoint(format!("{name} is {value}, must be {least} to {most}")));
-        }
-    }
+    within("vocabulary", vocabulary, 4..=1 << 20)?;
+    within("features", features, 4..=4096)?;
+    within("length", length, 2..=4096)?;
+    layers.iter().try_for_each(|&(name, layers)| within(name, layers, 1..=16))?;
     if !features.is_multiple_of(4) {
         return Err(Error::Checkpoint(format!("features is {features}, must be a multiple of 4")));
     }

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::within;
+use super::language::embed;
 use crate::layers::{Dropout, Keep, LayerNorm, Linear};
 use crate::{Error, Init, Result, Scope, Tensor};
 
@@ -34,20 +36,16 @@ impl TransformerConfig {
     /// [`Error::Checkpoint`] naming the value.
     pub fn validate(&self) -> Result<()> {
         let Self { vocabulary, features, heads, hidden, encoder, decoder, length } = *self;
-        let limits = [
-            ("vocabulary", vocabulary, 4, 1 << 20),
-            ("features", features, 4, 4096),
-            ("heads", heads, 1, 64),
-            ("hidden", hidden, 1, 16384),
-            ("encoder", encoder, 1, 64),
-            ("decoder", decoder, 1, 64),
-            ("length", length, 2, 4096),
+        let sizes = [
+            ("vocabulary", vocabulary, 4..=1 << 20),
+            ("features", features, 4..=4096),
+            ("heads", heads, 1..=64),
+            ("hidden", hidden, 1..=16384),
+            ("encoder", encoder, 1..=64),
+            ("decoder", decoder, 1..=64),
+            ("length", length, 2..=4096),
         ];
-        for (name, value, least, most) in limits {
-            if !(least..=most).contains(&value) {
-                return Err(Error::Checkpoint(format!("{name} is {value}, must be {least} to {most}")));
-            }
-        }
+        sizes.into_iter().try_for_each(|(name, value, range)| within(name, value, range))?;
         if !features.is_multiple_of(4 * heads) {
             return Err(Error::Checkpoint(format!("{features} features do not divide among {heads} heads by fours")));
         }
@@ -246,8 +244,7 @@ impl<T: Tensor> Transformer<T> {
     }
 
     fn embed(&self, words: &T, positions: &T) -> Result<T> {
-        let words = self.words.take(words)?.affine((self.config.features as f32).sqrt(), 0.0)?;
-        words.add(&self.positions.take(positions)?)
+        embed(&self.words, words)?.add(&self.positions.take(positions)?)
     }
 
     /// The source as the decoder sees it, `[B, S, F]`: `words` and `positions` are `[B, S]`, `mask` `[B, 1, S]` is very negative
