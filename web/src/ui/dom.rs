@@ -91,6 +91,14 @@ where
     listener.forget();
 }
 
+/// Calls `callback` after so many milliseconds; gives the timer.
+///
+/// # Errors
+/// What the browser throws.
+pub fn later(callback: &JsValue, milliseconds: i32) -> Result<i32, JsValue> {
+    window()?.set_timeout_with_callback_and_timeout_and_arguments_0(callback.unchecked_ref(), milliseconds)
+}
+
 /// Tells the console about what is odd but stops nothing.
 pub fn warn(what: &str, error: &JsValue) {
     web_sys::console::warn_2(&JsValue::from_str(what), error);

@@ -12,10 +12,12 @@ mod rooms;
 mod translate;
 
 use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::HtmlElement;
+use web_sys::{HtmlElement, HtmlProgressElement, UrlSearchParams};
 
-use dom::{by_id, warn};
+use crate::messages::Choice;
+use dom::{by_id, later, warn, window};
 use enlarge::Enlarger;
 use translate::Interpreter;
 
@@ -50,6 +52,39 @@ fn focus(id: &str) {
     if let Err(error) = by_id::<HtmlElement>(id).and_then(|element| element.focus_with_options(&options)) {
         warn("focus", &error);
     }
+}
+
+/// How far a progress bar is; without a share it shows that something happens.
+fn set_progress(id: &str, share: Option<f64>) {
+    let set = by_id::<HtmlProgressElement>(id).and_then(|bar| match share {
+        Some(share) => {
+            bar.set_value(share);
+            Ok(())
+        }
+        None => bar.remove_attribute("value"),
+    });
+    if let Err(error) = set {
+        warn("progress", &error);
+    }
+}
+
+/// Says that something is copied, on the button that did it too.
+fn copied(button: &'static str) {
+    announce("Copied to the clipboard.");
+    set_text(button, "Copied");
+    let back = Closure::once_into_js(move || set_text(button, "Copy"));
+    if let Err(error) = later(&back, 2000) {
+        warn("timer", &error);
+    }
+}
+
+/// The engine that the address asks for.
+///
+/// # Errors
+/// What the browser throws.
+fn wanted_engine() -> Result<Choice, JsValue> {
+    let search = window()?.location().search()?;
+    Ok(Choice::parse(&UrlSearchParams::new_with_str(&search)?.get("engine").unwrap_or_default()))
 }
 
 /// Brings the page to life.

@@ -4,8 +4,33 @@ pub mod pictures;
 pub mod sentences;
 mod weights;
 
-use wasm_bindgen::JsValue;
-use web_sys::DedicatedWorkerGlobalScope;
+use std::sync::Arc;
+
+use js_sys::ArrayBuffer;
+use serde::de::DeserializeOwned;
+use shared::engine::webgpu::Context;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+use crate::channel;
+use crate::messages::Gpu;
+
+/// Has `handle` hear every message and its buffer.
+fn listen<M: DeserializeOwned + 'static>(scope: &DedicatedWorkerGlobalScope, handle: impl Fn(M, Option<ArrayBuffer>) + 'static) {
+    let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| match channel::receive(&event) {
+        Ok((message, buffer)) => handle(message, buffer),
+        Err(error) => web_sys::console::error_2(&"The worker cannot read a message:".into(), &error),
+    });
+    scope.set_onmessage(Some(heard.as_ref().unchecked_ref()));
+    heard.forget();
+}
+
+/// The GPU that was opened, for the page.
+fn gpu(context: &Result<Arc<Context>, String>) -> Option<Gpu> {
+    let adapter = context.as_ref().ok()?.adapter();
+    Some(Gpu { name: adapter.name.clone(), software: adapter.software })
+}
 
 /// Lets the worker's other messages through; awaiting a promise that is settled does not.
 ///

@@ -5,7 +5,7 @@
 
 mod camera;
 mod input;
-pub mod options;
+mod options;
 mod run;
 mod sample;
 mod save;

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{HtmlButtonElement, HtmlElement, HtmlInputElement, HtmlSelectElement, UrlSearchParams};
+use web_sys::{HtmlButtonElement, HtmlElement, HtmlInputElement, HtmlSelectElement};
 
 use super::{Enlarger, Phase};
 use crate::messages::Choice;
-use crate::ui::dom::{by_id, clear, element, on, warn, window};
-use crate::ui::{notice, set_text};
+use crate::ui::dom::{by_id, clear, element, on, warn};
+use crate::ui::{notice, set_text, wanted_engine};
 use crate::{estimate, limits, text};
 use shared::catalogue::{Catalogue, Model};
 
@@ -195,15 +195,6 @@ impl Enlarger {
             }
         }
     }
-}
-
-/// The engine that the address asks for.
-///
-/// # Errors
-/// What the browser throws.
-pub fn wanted_engine() -> Result<Choice, JsValue> {
-    let search = window()?.location().search()?;
-    Ok(Choice::parse(&UrlSearchParams::new_with_str(&search)?.get("engine").unwrap_or_default()))
 }
 
 /// Listens to the choices.

@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
-use web_sys::{HtmlElement, HtmlProgressElement, MouseEvent};
+use web_sys::{HtmlElement, MouseEvent};
 
 use super::{Enlarger, Phase};
 use crate::messages::Engine;
 use crate::messages::pictures::ToWorker;
 use crate::ui::dom::{by_id, now, on, property, warn, window};
-use crate::ui::{announce, focus, notice, set_text};
+use crate::ui::{announce, focus, notice, set_progress, set_text};
 use crate::{estimate, limits, text};
 use shared::catalogue::Model;
 
@@ -61,17 +61,7 @@ impl Enlarger {
     fn progress(&self, title: &str, value: Option<f64>, detail: &str) {
         set_text("work-title", title);
         set_text("work-detail", detail);
-        let bar = by_id::<HtmlProgressElement>("progress").and_then(|bar| match value {
-            Some(value) => {
-                bar.set_value(value);
-                Ok(())
-            }
-            // Without a value the bar shows that something happens.
-            None => bar.remove_attribute("value"),
-        });
-        if let Err(error) = bar {
-            warn("progress", &error);
-        }
+        set_progress("progress", value);
     }
 
     /// The weights arrive.

@@ -11,8 +11,8 @@ use web_sys::{Blob, BlobPropertyBag, ClipboardItem, HtmlAnchorElement, HtmlCanva
 use super::{Enlarger, Phase};
 use crate::messages::pictures::{FileFormat, ToWorker};
 use crate::text;
-use crate::ui::dom::{by_id, document, element, on, property, warn, window};
-use crate::ui::{announce, notice};
+use crate::ui::dom::{by_id, document, element, later, on, property, warn, window};
+use crate::ui::{announce, copied, notice};
 
 /// A file that the worker encodes.
 pub struct Saving {
@@ -98,28 +98,13 @@ impl Enlarger {
             );
         spawn_local(async move {
             match to_clipboard(&picture).await {
-                Ok(()) => app.announce_copy("Copied to the clipboard."),
+                Ok(()) => copied("copy"),
                 Err(error) => {
                     app.save_failed(&format!("the browser does not let it be copied ({})", crate::channel::thrown(&error)))
                 }
             }
         });
     }
-
-    fn announce_copy(&self, message: &str) {
-        announce(message);
-        if let Ok(button) = by_id::<HtmlElement>("copy") {
-            button.set_text_content(Some("Copied"));
-            let back = Closure::once_into_js(move || button.set_text_content(Some("Copy")));
-            if let Err(error) = later(&back, 2000) {
-                warn("timer", &error);
-            }
-        }
-    }
-}
-
-fn later(callback: &JsValue, milliseconds: i32) -> Result<(), JsValue> {
-    window()?.set_timeout_with_callback_and_timeout_and_arguments_0(callback.unchecked_ref(), milliseconds).map(drop)
 }
 
 async fn to_clipboard(picture: &Promise) -> Result<(), JsValue> {
@@ -156,7 +141,7 @@ fn offer(file: &Blob, name: &str) -> Result<(), JsValue> {
             warn("address", &error);
         }
     });
-    later(&forget, KEEP_MS)
+    later(&forget, KEEP_MS).map(drop)
 }
 
 /// Listens to the buttons.

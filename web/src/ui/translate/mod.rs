@@ -11,14 +11,11 @@ use shared::catalogue::{Catalogue, Model};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{
-    HtmlButtonElement, HtmlElement, HtmlProgressElement, HtmlSelectElement, HtmlTextAreaElement, KeyboardEvent, MouseEvent,
-};
+use web_sys::{HtmlButtonElement, HtmlElement, HtmlSelectElement, HtmlTextAreaElement, KeyboardEvent, MouseEvent};
 
-use super::dom::{by_id, document, now, on, property, warn, window};
-use super::enlarge::options;
+use super::dom::{by_id, document, later, now, on, property, warn, window};
 use super::link::{Event, Link};
-use super::{announce, card, focus, set_text, show};
+use super::{announce, card, copied, focus, set_progress, set_text, show, wanted_engine};
 use crate::channel::{SENTENCES, thrown};
 use crate::messages::sentences::{FromWorker, ToWorker};
 use crate::messages::{Choice, Engine, Gpu};
@@ -222,7 +219,7 @@ impl Interpreter {
             if let Some(timer) = self.pause.take() {
                 window.clear_timeout_with_handle(timer);
             }
-            window.set_timeout_with_callback_and_timeout_and_arguments_0(translate.unchecked_ref(), pause)
+            later(&translate, pause)
         });
         match timer {
             Ok(timer) => self.pause.set(Some(timer)),
@@ -263,15 +260,7 @@ impl Interpreter {
 
     fn progress(&self, share: Option<f64>, title: &str) {
         set_text("translate-work-title", title);
-        let bar = by_id::<HtmlProgressElement>("translate-progress").and_then(|bar| match share {
-            Some(share) => {
-                bar.set_value(share);
-                Ok(())
-            }
-            // Without a value the bar shows that something happens.
-            None => bar.remove_attribute("value"),
-        });
-        self.drawn(bar);
+        set_progress("translate-progress", share);
     }
 
     fn show_progress(&self) {
@@ -358,14 +347,7 @@ impl Interpreter {
         let room = self.clone();
         spawn_local(async move {
             match to_clipboard(&room.output.text()).await {
-                Ok(()) => {
-                    announce("Copied to the clipboard.");
-                    set_text("translate-copy", "Copied");
-                    let back = Closure::once_into_js(|| set_text("translate-copy", "Copy"));
-                    let timer = window()
-                        .and_then(|w| w.set_timeout_with_callback_and_timeout_and_arguments_0(back.unchecked_ref(), 2000));
-                    room.drawn(timer.map(drop));
-                }
+                Ok(()) => copied("translate-copy"),
                 Err(error) => {
                     let why = format!("The browser does not let it be copied ({}).", thrown(&error));
                     set_text("translate-facts", &why);
@@ -390,7 +372,7 @@ impl Interpreter {
             room.pairs.changed();
             room.changed_pair();
         });
-        self.engine_choice.set_value(options::wanted_engine()?.name());
+        self.engine_choice.set_value(wanted_engine()?.name());
         let room = self.clone();
         on(&self.engine_choice, "change", move |_: web_sys::Event| room.typed(0));
         let room = self.clone();
@@ -457,8 +439,8 @@ fn count(typed: &str) -> String {
     }
 }
 
-async fn to_clipboard(copied: &str) -> Result<(), JsValue> {
+async fn to_clipboard(text: &str) -> Result<(), JsValue> {
     // Absent, not only failing, where the address is insecure.
     let clipboard = property(&window()?.navigator(), "clipboard").ok_or("there is no clipboard here")?;
-    JsFuture::from(clipboard.unchecked_into::<web_sys::Clipboard>().write_text(copied)).await.map(drop)
+    JsFuture::from(clipboard.unchecked_into::<web_sys::Clipboard>().write_text(text)).await.map(drop)
 }

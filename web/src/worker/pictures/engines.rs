@@ -15,7 +15,7 @@ use web_sys::DedicatedWorkerGlobalScope;
 
 use super::hand::Hand;
 use crate::messages::{Choice, Engine, Gpu};
-use crate::worker::pause;
+use crate::worker::{gpu, pause};
 
 /// How often a lost GPU is asked for again, and after how long. A browser restarts its GPU process in about half a second.
 const RETRIES: usize = 8;
@@ -95,9 +95,7 @@ impl Engines {
 
     /// The GPU.
     pub fn gpu(&self) -> Option<Gpu> {
-        let context = self.context.borrow();
-        let adapter = context.as_ref().ok()?.adapter();
-        Some(Gpu { name: adapter.name.clone(), software: adapter.software })
+        gpu(&self.context.borrow())
     }
 
     /// What `choice` means here.

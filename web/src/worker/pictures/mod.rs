@@ -10,10 +10,10 @@ use std::rc::Rc;
 use js_sys::ArrayBuffer;
 use shared::picture::{Format, Picture, Region};
 use wasm_bindgen::JsCast;
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::DedicatedWorkerGlobalScope;
 
+use super::listen;
 use crate::channel;
 use crate::messages::pictures::{FileFormat, FromWorker, Sheet, ToWorker};
 use engines::Engines;
@@ -143,12 +143,7 @@ pub fn start() {
             redraw: Cell::default(),
         });
         let listener = state.clone();
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| match channel::receive(&event) {
-            Ok((message, buffer)) => spawn_local(listener.clone().handle(message, buffer)),
-            Err(error) => web_sys::console::error_2(&"The worker cannot read a message:".into(), &error),
-        });
-        scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        on_message.forget();
+        listen(&scope, move |message, buffer| spawn_local(listener.clone().handle(message, buffer)));
         state.send(&FromWorker::Ready { gpu }, None);
     });
 }

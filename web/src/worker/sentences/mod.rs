@@ -12,16 +12,15 @@ use shared::checkpoint::Checkpoint;
 use shared::engine::webgpu::Context;
 use shared::pipeline::translate::{Translation, Translator};
 use shared::text::Piece;
-use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::DedicatedWorkerGlobalScope;
 
-use super::{breathe, now, weights};
+use super::{breathe, gpu, listen, now, weights};
 use crate::channel::{self, thrown};
 use crate::language;
 use crate::messages::sentences::{self, Alternative, FromWorker, ToWorker};
-use crate::messages::{Choice, Engine, Gpu};
+use crate::messages::{Choice, Engine};
 use engine::Network;
 
 /// How often the page hears of a sentence at work, and can stop it, in milliseconds.
@@ -196,7 +195,7 @@ impl State {
 
     /// The network, and what it will run on.
     async fn network(&self, checkpoint: &Checkpoint, choice: Choice) -> Result<(Network, Engine), String> {
-        let adapter = self.adapter();
+        let adapter = gpu(&self.gpu);
         let context = match &self.gpu {
             Ok(context) if choice.wants_gpu(adapter.as_ref()) => Some(context),
             Err(error) if choice == Choice::WebGpu => {
@@ -219,11 +218,6 @@ impl State {
             Err(error) => Err(error.to_string()),
         }
     }
-
-    fn adapter(&self) -> Option<Gpu> {
-        let adapter = self.gpu.as_ref().ok()?.adapter();
-        Some(Gpu { name: adapter.name.clone(), software: adapter.software })
-    }
 }
 
 fn alternative(translator: &Translator, sentence: &str, translation: &Translation) -> shared::Result<Alternative> {
@@ -242,15 +236,10 @@ pub fn start() {
     console_error_panic_hook::set_once();
     spawn_local(async move {
         let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-        let gpu = Context::new().await.map_err(|e| e.to_string());
-        let state = Rc::new(State { scope: scope.clone(), gpu, loaded: RefCell::default(), wanted: Cell::default() });
+        let context = Context::new().await.map_err(|e| e.to_string());
+        let state = Rc::new(State { scope: scope.clone(), gpu: context, loaded: RefCell::default(), wanted: Cell::default() });
         let listener = state.clone();
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| match channel::receive(&event) {
-            Ok((message, _)) => spawn_local(listener.clone().handle(message)),
-            Err(error) => web_sys::console::error_2(&JsValue::from_str("The worker cannot read a message:"), &error),
-        });
-        scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        on_message.forget();
-        state.send(&FromWorker::Ready { gpu: state.adapter() });
+        listen(&scope, move |message, _| spawn_local(listener.clone().handle(message)));
+        state.send(&FromWorker::Ready { gpu: gpu(&state.gpu) });
     });
 }
