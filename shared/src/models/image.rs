@@ -44,7 +44,7 @@ impl ImageConfig {
     /// Refuses sizes that no sane network has, so that a hostile checkpoint cannot ask for all memory.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] naming the value.
+    /// [`crate::Error::Checkpoint`] naming the value.
     pub fn validate(&self) -> Result<()> {
         let (scale, channels, blocks) = match *self {
             Self::Rlfn(RlfnConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
