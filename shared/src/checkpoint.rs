@@ -36,6 +36,15 @@ pub struct Text {
     pub tokenizer: String,
 }
 
+/// What a style of a network is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Style {
+    /// For command lines: `starry_night`.
+    pub name: String,
+    /// For people: `The Starry Night, Vincent van Gogh, 1889`.
+    pub title: String,
+}
+
 /// What a checkpoint says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
@@ -44,6 +53,9 @@ pub struct Metadata {
     /// Of a network for sentences: what its words are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Text>,
+    /// Of a network of many styles: what they are called, in the order of its mixture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub styles: Vec<Style>,
     /// Where the weights come from: data, steps, program. One line a fact.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
@@ -55,7 +67,16 @@ pub struct Metadata {
 impl Metadata {
     /// Of a network of which nothing else is known.
     pub fn new(config: impl Into<Config>) -> Self {
-        Self { config: config.into(), text: None, provenance: BTreeMap::new(), metrics: BTreeMap::new() }
+        Self { config: config.into(), text: None, styles: Vec::new(), provenance: BTreeMap::new(), metrics: BTreeMap::new() }
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.config.validate()?;
+        let styles = if let Config::Image(config) = &self.config { config.styles() } else { 0 };
+        if styles != self.styles.len() {
+            return Err(Error::Checkpoint(format!("{styles} styles, and the names of {}", self.styles.len())));
+        }
+        Ok(())
     }
 
     /// As files hold it.
@@ -76,13 +97,40 @@ pub struct Dense {
     pub values: Vec<f32>,
 }
 
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Dense>;
+
+/// The tensors of any safetensors file.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for anything that is not a safetensors file with f16 or f32 tensors, or that holds values that are not
+/// finite.
+pub fn tensors(bytes: &[u8]) -> Result<Tensors> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
+    file.iter().map(|(name, view)| Ok((name.to_owned(), dense(name, &view)?))).collect()
+}
+
+/// The values of the tensor `name`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] when it is missing or has other dimensions than `dims`.
+pub fn values(tensors: &Tensors, name: &str, dims: &[usize]) -> Result<Vec<f32>> {
+    match tensors.get(name) {
+        Some(tensor) if tensor.dims == dims => Ok(tensor.values.clone()),
+        Some(tensor) => {
+            Err(Error::Checkpoint(format!("`{name}` has the dimensions {:?}, the model wants {dims:?}", tensor.dims)))
+        }
+        None => Err(Error::Checkpoint(format!("`{name}` is missing"))),
+    }
+}
+
 /// Named tensors and their [`Metadata`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// What the file says about itself.
     pub metadata: Metadata,
     /// The tensors by name.
-    pub tensors: BTreeMap<String, Dense>,
+    pub tensors: Tensors,
 }
 
 impl Checkpoint {
@@ -92,7 +140,6 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] for anything that is not a safetensors file with f16 or f32 tensors and Atelier's metadata, or that
     /// holds values that are not finite.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let broken = |e: &dyn std::fmt::Display| Error::Checkpoint(format!("not a safetensors file: {e}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
         let text = header
             .metadata()
@@ -101,10 +148,8 @@ impl Checkpoint {
             .ok_or_else(|| Error::Checkpoint(format!("no `{METADATA}` metadata: not written by Atelier")))?;
         let metadata: Metadata =
             serde_json::from_str(text).map_err(|e| Error::Checkpoint(format!("cannot read its metadata: {e}")))?;
-        metadata.config.validate()?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
-        let tensors = file.iter().map(|(name, view)| Ok((name.to_owned(), dense(name, &view)?))).collect::<Result<_>>()?;
-        Ok(Self { metadata, tensors })
+        metadata.validate()?;
+        Ok(Self { metadata, tensors: tensors(bytes)? })
     }
 
     /// The network from picture to picture that a file describes, from as much of it as has arrived; `None` where that is too little or no checkpoint.
@@ -197,14 +242,12 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Checkpoint`] when it is missing or has other dimensions than `dims`.
     pub fn tensor(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>> {
-        match self.tensors.get(name) {
-            Some(tensor) if tensor.dims == dims => Ok(tensor.values.clone()),
-            Some(tensor) => {
-                Err(Error::Checkpoint(format!("`{name}` has the dimensions {:?}, the model wants {dims:?}", tensor.dims)))
-            }
-            None => Err(Error::Checkpoint(format!("`{name}` is missing"))),
-        }
+        values(&self.tensors, name, dims)
     }
+}
+
+fn broken(why: &dyn std::fmt::Display) -> Error {
+    Error::Checkpoint(format!("not a safetensors file: {why}"))
 }
 
 fn dense(name: &str, view: &TensorView) -> Result<Dense> {

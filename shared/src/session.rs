@@ -23,7 +23,7 @@ pub enum Engine {
     WebGpu(Arc<Context>),
 }
 
-/// A super-resolution network on an engine.
+/// A network from picture to picture on an engine.
 pub struct Session {
     config: ImageConfig,
     network: Network,
@@ -56,7 +56,7 @@ impl Session {
         let config = *checkpoint.image()?;
         let network = match engine {
             Engine::Candle(device) => {
-                let source = candle::Constants { checkpoint, device: &device };
+                let source = candle::Constants { tensors: &checkpoint.tensors, device: &device };
                 Network::Candle(Box::new(ImageNetwork::new(&config, &Scope::root(&source))?), device)
             }
             #[cfg(feature = "webgpu")]
@@ -77,8 +77,8 @@ impl Session {
     #[cfg(feature = "webgpu")]
     pub fn warm_up(config: &ImageConfig, context: &Arc<Context>) -> Result<()> {
         let model = ImageNetwork::new(config, &Scope::root(&Blanks(context)))?;
-        let input = GpuTensor::input([1, 3, 16, 16]);
-        Plan::compile(context, &input, &model.forward(&input)?)
+        let (inputs, output) = record(&model, config, [1, 3, 16, 16])?;
+        Plan::compile(context, &inputs.iter().collect::<Vec<_>>(), &output)
     }
 
     /// The network and its size.
@@ -86,11 +86,28 @@ impl Session {
         &self.config
     }
 
-    /// Enlarges planar RGB `[3, height, width]` in 0..1 to `[3, height * scale, width * scale]`.
+    /// What the network makes of planar RGB `[3, height, width]` in 0..1: `[3, height * scale, width * scale]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `input` is not of that size or empty, or the engine's own.
+    /// [`Error::Shape`] when `input` is not of that size or empty, or the network has many styles; or the engine's own.
     pub async fn forward(&self, input: &[f32], height: usize, width: usize) -> Result<Vec<f32>> {
+        self.run(input, height, width, &[]).await
+    }
+
+    /// The same in a mixture of the network's styles, a number for each.
+    ///
+    /// # Errors
+    /// As [`Session::forward`]; [`Error::Shape`] also when the mixture has more or fewer numbers than there are styles.
+    pub async fn restyle(&self, input: &[f32], height: usize, width: usize, mixture: &[f32]) -> Result<Vec<f32>> {
+        self.run(input, height, width, mixture).await
+    }
+
+    /// Without styles the mixture is empty.
+    async fn run(&self, input: &[f32], height: usize, width: usize, mixture: &[f32]) -> Result<Vec<f32>> {
+        let styles = self.config.styles();
+        if mixture.len() != styles {
+            return Err(Error::shape("restyle", format!("a mixture of {} for a network of {styles} styles", mixture.len())));
+        }
         let expected = height.checked_mul(width).and_then(|n| n.checked_mul(3));
         if input.is_empty() || expected != Some(input.len()) {
             return Err(Error::shape("forward", format!("{} values are not 3 x {height} x {width}", input.len())));
@@ -99,24 +116,47 @@ impl Session {
         match &self.network {
             Network::Candle(model, device) => {
                 let x = candle_core::Tensor::from_slice(input, &dims, device)?;
-                candle::values(&model.forward(&x)?)
+                let y = match styles {
+                    0 => model.forward(&x)?,
+                    _ => model.restyle(&x, &candle_core::Tensor::from_slice(mixture, styles, device)?)?,
+                };
+                candle::values(&y)
             }
             #[cfg(feature = "webgpu")]
-            Network::WebGpu(recorded) => recorded.plan(dims)?.run(input).await,
+            Network::WebGpu(recorded) => {
+                let plan = recorded.plan(&self.config, dims)?;
+                if styles > 0 {
+                    plan.give(1, mixture)?;
+                }
+                plan.run(input).await
+            }
         }
     }
 }
 
+/// A call of the network: its inputs, the picture and, where there are styles, their mixture; and its output.
+#[cfg(feature = "webgpu")]
+fn record(model: &ImageNetwork<GpuTensor>, config: &ImageConfig, dims: [usize; 4]) -> Result<(Vec<GpuTensor>, GpuTensor)> {
+    let picture = GpuTensor::input(dims);
+    if config.styles() == 0 {
+        let output = model.forward(&picture)?;
+        return Ok((vec![picture], output));
+    }
+    let mixture = GpuTensor::input([config.styles()]);
+    let output = model.restyle(&picture, &mixture)?;
+    Ok((vec![picture, mixture], output))
+}
+
 #[cfg(feature = "webgpu")]
 impl Recorded {
-    fn plan(&self, dims: [usize; 4]) -> Result<Rc<Plan>> {
+    fn plan(&self, config: &ImageConfig, dims: [usize; 4]) -> Result<Rc<Plan>> {
         let size = [dims[2], dims[3]];
         let mut plans = self.plans.borrow_mut();
         if let Some((_, plan)) = plans.iter().find(|(s, _)| *s == size) {
             return Ok(plan.clone());
         }
-        let input = GpuTensor::input(dims);
-        let plan = Rc::new(Plan::new(&self.context, &input, &self.model.forward(&input)?)?);
+        let (inputs, output) = record(&self.model, config, dims)?;
+        let plan = Rc::new(Plan::of(&self.context, &inputs.iter().collect::<Vec<_>>(), &[&output])?);
         plans.truncate(PLANS - 1);
         plans.push_front((size, plan.clone()));
         Ok(plan)

@@ -79,6 +79,11 @@ pub trait Tensor: Clone {
     /// where channel `c * r * r + i * r + j` fills offset `(i, j)` of every r x r cell of channel `c`.
     fn pixel_shuffle(&self, r: usize) -> Result<Self>;
 
+    /// The largest value of every window of `kernel` x `kernel` pixels, `stride` apart, with `stride` at most `kernel`:
+    /// `[N, C, H, W]` to `[N, C, ceil((H - kernel) / stride) + 1, ceil((W - kernel) / stride) + 1]`. The last windows may end
+    /// beyond the border, as with `ceil_mode` elsewhere.
+    fn max_pool(&self, kernel: usize, stride: usize) -> Result<Self>;
+
     /// Every pixel repeated `factor` times in both directions: `[N, C, H, W]` to `[N, C, H * factor, W * factor]`.
     fn upsample_nearest(&self, factor: usize) -> Result<Self>;
 
@@ -192,6 +197,16 @@ pub(crate) mod rules {
             return Err(Error::shape(OP, format!("{c} channels are not a multiple of {r} squared")));
         }
         Ok([n, c / (r * r), h * r, w * r])
+    }
+
+    pub fn max_pool(x: &[usize], kernel: usize, stride: usize) -> Result<[usize; 4]> {
+        const OP: &str = "max_pool";
+        let [n, c, h, w] = dims4(OP, x)?;
+        if stride == 0 || stride > kernel || h < kernel || w < kernel || n * c == 0 {
+            return Err(Error::shape(OP, format!("windows of {kernel}, {stride} apart, do not fit in {x:?}")));
+        }
+        let out = |size: usize| (size - kernel).div_ceil(stride) + 1;
+        Ok([n, c, out(h), out(w)])
     }
 
     /// Sequences have their features last, and at most three dimensions.

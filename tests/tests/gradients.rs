@@ -147,6 +147,22 @@ fn instance_norms() {
     check("instance_norm", &[SHAPE, &[3], &[3]], |x| x[0].instance_norm(&x[1], &x[2], 1e-3));
 }
 
+#[test]
+fn pools() {
+    for (kernel, stride, dims) in [(2, 2, [1, 2, 4, 5]), (3, 2, [2, 1, 6, 4]), (3, 1, [1, 2, 4, 4])] {
+        check_both(&format!("max_pool {kernel} {stride}"), &[&dims], |x| x[0].max_pool(kernel, stride));
+    }
+}
+
+#[test]
+fn what_judges_gets_no_gradient() {
+    let x = Var::from_tensor(&Candle::ones((1, 2, 4, 4), DType::F32, &Device::Cpu).unwrap()).unwrap();
+    let weight = Candle::ones((3, 2, 3, 3), DType::F32, &Device::Cpu).unwrap();
+    let store = Tensor::conv2d(x.as_tensor(), &weight, None, 1, 1).unwrap().sum_all().unwrap().backward().unwrap();
+    assert!(store.get(&x).is_some());
+    assert!(store.get(&weight).is_none());
+}
+
 /// Against finite differences in f64, and then our own operations, which are for f32, against those of f64.
 fn check_both(name: &str, dims: &[&[usize]], f: impl Fn(&[Candle]) -> Outcome) {
     check(name, dims, &f);

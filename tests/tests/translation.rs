@@ -54,13 +54,13 @@ fn random(config: TranslationConfig) -> Checkpoint {
 
 fn model(checkpoint: &Checkpoint) -> Transformer<Tensor> {
     let TranslationConfig::Transformer(config) = checkpoint.translation().unwrap() else { panic!("recurrent") };
-    let source = candle::Constants { checkpoint, device: &Device::Cpu };
+    let source = candle::Constants { tensors: &checkpoint.tensors, device: &Device::Cpu };
     Transformer::new(config, &Scope::root(&source)).unwrap()
 }
 
 fn seq2seq(checkpoint: &Checkpoint) -> Seq2Seq<Tensor> {
     let TranslationConfig::Seq2Seq(config) = checkpoint.translation().unwrap() else { panic!("a Transformer") };
-    let source = candle::Constants { checkpoint, device: &Device::Cpu };
+    let source = candle::Constants { tensors: &checkpoint.tensors, device: &Device::Cpu };
     Seq2Seq::new(config, &Scope::root(&source)).unwrap()
 }
 

@@ -109,6 +109,10 @@ impl Tensor for CostTensor {
         Ok(first.like(joined))
     }
 
+    fn max_pool(&self, kernel: usize, stride: usize) -> Result<Self> {
+        Ok(self.like(rules::max_pool(&self.dims, kernel, stride)?))
+    }
+
     fn pixel_shuffle(&self, r: usize) -> Result<Self> {
         Ok(self.like(rules::pixel_shuffle(&self.dims, r)?))
     }

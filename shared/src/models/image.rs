@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::within;
 use super::{Plain, PlainConfig, Rlfn, RlfnConfig, SrResnet, SrResnetConfig, TransformNet, TransformNetConfig};
-use crate::{Result, Scope, Tensor};
+use crate::{Error, Result, Scope, Tensor};
 
 /// Which network, how large. Stored in checkpoints as JSON: `{"model":"rlfn","scale":4,"channels":48,"blocks":6}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,11 @@ impl ImageConfig {
         }
     }
 
+    /// Styles in it; 0 where it takes no mixture of them.
+    pub fn styles(&self) -> usize {
+        if let Self::TransformNet(c) = self { c.styles } else { 0 }
+    }
+
     /// Refuses sizes that no sane network has, so that a hostile checkpoint cannot ask for all memory.
     ///
     /// # Errors
@@ -50,9 +55,10 @@ impl ImageConfig {
             Self::Rlfn(RlfnConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
             Self::SrResnet(SrResnetConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
             Self::Plain(PlainConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
-            Self::TransformNet(TransformNetConfig { channels, blocks }) => (None, channels, blocks),
+            Self::TransformNet(TransformNetConfig { channels, blocks, .. }) => (None, channels, blocks),
         };
         scale.map_or(Ok(()), |scale| within("scale", scale, 2..=4))?;
+        within("styles", self.styles(), 0..=256)?;
         within("channels", channels, 1..=512)?;
         within("blocks", blocks, 1..=128)
     }
@@ -88,7 +94,18 @@ impl<T: Tensor> ImageNetwork<T> {
             Self::Rlfn(m) => m.forward(x),
             Self::SrResnet(m) => m.forward(x),
             Self::Plain(m) => m.forward(x),
-            Self::TransformNet(m) => m.forward(x),
+            Self::TransformNet(m) => m.forward(x, None),
+        }
+    }
+
+    /// The same in a mixture `[styles]` of the network's styles.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where it has none.
+    pub fn restyle(&self, x: &T, mixture: &T) -> Result<T> {
+        match self {
+            Self::TransformNet(m) => m.forward(x, Some(mixture)),
+            Self::Rlfn(_) | Self::SrResnet(_) | Self::Plain(_) => Err(Error::shape("restyle", "this network has no styles")),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod image;
 mod language;
+mod perceptual;
 mod plain;
 mod recurrent;
 mod rlfn;
@@ -15,6 +16,7 @@ mod translation;
 pub use config::Config;
 pub use image::{ImageConfig, ImageNetwork};
 pub use language::{LanguageConfig, LanguageModel};
+pub use perceptual::{Perceptual, PerceptualKind, prepared};
 pub use plain::{Plain, PlainConfig};
 pub use recurrent::{Cell, CellKind, Gru, Hidden, Lstm, Masks};
 pub use rlfn::{Rlfn, RlfnConfig};

@@ -1,10 +1,11 @@
 //! The image transformation network of fast style transfer (Johnson et al. 2016, arXiv:1603.08155), with instance norm (Ulyanov
 //! et al. 2016, arXiv:1607.08022) and with nearest-neighbour enlargement and a convolution where the paper has a transposed one,
-//! because that leaves no checkerboard (Odena et al. 2016, doi:10.23915/distill.00003).
+//! because that leaves no checkerboard (Odena et al. 2016, doi:10.23915/distill.00003). With many styles in it, each is a scale and a
+//! shift of every normalised channel, and all else is shared (Dumoulin et al. 2016, arXiv:1610.07629).
 
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Conv2d, InstanceNorm};
+use crate::layers::{ConditionalInstanceNorm, Conv2d, InstanceNorm};
 use crate::tensor::Padding;
 use crate::{Error, Init, Result, Scope, Tensor};
 
@@ -15,26 +16,57 @@ pub struct TransformNetConfig {
     pub channels: usize,
     /// Residual blocks, 5 in the paper.
     pub blocks: usize,
+    /// Styles in it; 0: it has one and takes no mixture.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub styles: usize,
+}
+
+fn is_zero(styles: &usize) -> bool {
+    *styles == 0
+}
+
+enum Norm<T> {
+    Plain(InstanceNorm<T>),
+    Conditional(ConditionalInstanceNorm<T>),
+}
+
+impl<T: Tensor> Norm<T> {
+    fn new(channels: usize, styles: usize, scope: &Scope<T>) -> Result<Self> {
+        Ok(match styles {
+            0 => Self::Plain(InstanceNorm::new(channels, scope)?),
+            _ => Self::Conditional(ConditionalInstanceNorm::new(channels, styles, scope)?),
+        })
+    }
+
+    fn forward(&self, x: &T, mixture: Option<&T>) -> Result<T> {
+        match (self, mixture) {
+            (Self::Plain(norm), None) => norm.forward(x),
+            (Self::Conditional(norm), Some(mixture)) => norm.forward(x, mixture),
+            (Self::Plain(_), Some(_)) => Err(Error::shape("transform net", "it has one style and takes no mixture")),
+            (Self::Conditional(_), None) => Err(Error::shape("transform net", "it wants a mixture of its styles")),
+        }
+    }
 }
 
 /// A convolution padded by reflection, so that no frame shows, and an instance norm.
 struct ConvNorm<T> {
     conv: Conv2d<T>,
-    norm: InstanceNorm<T>,
+    norm: Norm<T>,
 }
 
 impl<T: Tensor> ConvNorm<T> {
-    fn new(inputs: usize, outputs: usize, kernel: usize, stride: usize, scope: &Scope<T>) -> Result<Self> {
+    /// `[kernel, stride]`.
+    fn new(inputs: usize, outputs: usize, [kernel, stride]: [usize; 2], styles: usize, scope: &Scope<T>) -> Result<Self> {
         Ok(Self {
             conv: Conv2d::new(inputs, outputs, kernel, Init::Kaiming { gain: 1.0 }, &scope.sub("conv"))?
                 .stride(stride)
                 .padding(Padding::Reflect(kernel / 2)),
-            norm: InstanceNorm::new(outputs, &scope.sub("norm"))?,
+            norm: Norm::new(outputs, styles, &scope.sub("norm"))?,
         })
     }
 
-    fn forward(&self, x: &T) -> Result<T> {
-        self.norm.forward(&self.conv.forward(x)?)
+    fn forward(&self, x: &T, mixture: Option<&T>) -> Result<T> {
+        self.norm.forward(&self.conv.forward(x)?, mixture)
     }
 }
 
@@ -44,13 +76,13 @@ struct ResidualBlock<T> {
 }
 
 impl<T: Tensor> ResidualBlock<T> {
-    fn new(channels: usize, scope: &Scope<T>) -> Result<Self> {
-        let layer = |name| ConvNorm::new(channels, channels, 3, 1, &scope.sub(name));
+    fn new(channels: usize, styles: usize, scope: &Scope<T>) -> Result<Self> {
+        let layer = |name| ConvNorm::new(channels, channels, [3, 1], styles, &scope.sub(name));
         Ok(Self { first: layer("first")?, second: layer("second")? })
     }
 
-    fn forward(&self, x: &T) -> Result<T> {
-        self.second.forward(&self.first.forward(x)?.relu()?)?.add(x)
+    fn forward(&self, x: &T, mixture: Option<&T>) -> Result<T> {
+        self.second.forward(&self.first.forward(x, mixture)?.relu()?, mixture)?.add(x)
     }
 }
 
@@ -65,23 +97,24 @@ pub struct TransformNet<T> {
 impl<T: Tensor> TransformNet<T> {
     /// The network with parameters from `scope`.
     pub fn new(config: &TransformNetConfig, scope: &Scope<T>) -> Result<Self> {
-        let &TransformNetConfig { channels: c, blocks } = config;
+        let &TransformNetConfig { channels: c, blocks, styles } = config;
         let layer = |part: &str, i: usize, inputs, outputs, kernel, stride| {
-            ConvNorm::new(inputs, outputs, kernel, stride, &scope.sub(part).sub(i))
+            ConvNorm::new(inputs, outputs, [kernel, stride], styles, &scope.sub(part).sub(i))
         };
         Ok(Self {
             down: [layer("down", 0, 3, c, 9, 1)?, layer("down", 1, c, 2 * c, 3, 2)?, layer("down", 2, 2 * c, 4 * c, 3, 2)?],
-            blocks: (0..blocks).map(|i| ResidualBlock::new(4 * c, &scope.sub("blocks").sub(i))).collect::<Result<_>>()?,
+            blocks: (0..blocks).map(|i| ResidualBlock::new(4 * c, styles, &scope.sub("blocks").sub(i))).collect::<Result<_>>()?,
             up: [layer("up", 0, 4 * c, 2 * c, 3, 1)?, layer("up", 1, 2 * c, c, 3, 1)?],
             tail: Conv2d::new(c, 3, 9, Init::Kaiming { gain: 1.0 }, &scope.sub("tail"))?.padding(Padding::Reflect(4)),
         })
     }
 
-    /// See [`TransformNet`].
+    /// See [`TransformNet`]. `mixture` `[styles]` says how much of every style, for a network of many.
     ///
     /// # Errors
-    /// [`Error::Shape`] when height or width is not a multiple of 4, or smaller than the windows can be reflected in.
-    pub fn forward(&self, x: &T) -> Result<T> {
+    /// [`Error::Shape`] when height or width is not a multiple of 4, or smaller than the windows can be reflected in; without a
+    /// mixture where one is needed, and the other way round.
+    pub fn forward(&self, x: &T, mixture: Option<&T>) -> Result<T> {
         if let [.., h, w] = x.dims()
             && !(h.is_multiple_of(4) && w.is_multiple_of(4))
         {
@@ -89,13 +122,13 @@ impl<T: Tensor> TransformNet<T> {
         }
         let mut y = x.clone();
         for layer in &self.down {
-            y = layer.forward(&y)?.relu()?;
+            y = layer.forward(&y, mixture)?.relu()?;
         }
         for block in &self.blocks {
-            y = block.forward(&y)?;
+            y = block.forward(&y, mixture)?;
         }
         for layer in &self.up {
-            y = layer.forward(&y.upsample_nearest(2)?)?.relu()?;
+            y = layer.forward(&y.upsample_nearest(2)?, mixture)?.relu()?;
         }
         self.tail.forward(&y)
     }

@@ -5,6 +5,7 @@ pub mod decoder;
 mod enlarge;
 #[cfg(feature = "text")]
 pub mod language;
+pub mod restyle;
 #[cfg(feature = "text")]
 pub mod search;
 pub mod tiles;

@@ -62,7 +62,7 @@ impl Translator {
             let (words, rows) = (tokenizer.vocabulary(), config.vocabulary());
             return Err(Error::Checkpoint(format!("its tokenizer knows {words} words, its table has {rows}")));
         }
-        let source = candle::Constants { checkpoint, device };
+        let source = candle::Constants { tensors: &checkpoint.tensors, device };
         let model = TranslationNetwork::new(&config, &Scope::root(&source))?;
         Ok(Self { model, config, tokenizer, text, device: device.clone() })
     }

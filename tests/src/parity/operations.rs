@@ -14,6 +14,15 @@ impl Compute for Conv {
     }
 }
 
+/// The largest of every window; `kernel`, `stride`.
+pub struct Pool(pub usize, pub usize);
+
+impl Compute for Pool {
+    fn compute<T: Tensor>(&self, x: &T, _: &Scope<T>) -> Result<T> {
+        x.max_pool(self.0, self.1)?.relu()
+    }
+}
+
 /// A convolution that keeps the shape.
 fn conv<T: Tensor>(x: &T, name: &str, kernel: usize, constants: &Scope<T>) -> Result<T> {
     let c = x.dims()[1];
@@ -64,6 +73,13 @@ cases! {
     InstanceNorm |x, c| norm(x, c)?.relu()?.add(x);
     /// Far from zero: the variance must not be the difference of two large sums.
     InstanceNormFar |x, c| norm(&x.affine(0.5, 40.0)?, c);
+    /// With a factor and a summand that are computed from a mixture, as a network of many styles has them.
+    InstanceNormOfMixture |x, c| {
+        let mixture = c.get("mixture", &[3], Init::Const(0.0))?.affine(1.0, 0.5)?;
+        let table = |name: &str| c.sub(name).get("weight", &[x.dims()[1], 3], Init::Const(0.0));
+        let (scale, shift) = (mixture.linear(&table("scale")?, None)?, mixture.linear(&table("shift")?, None)?);
+        x.instance_norm(&scale, &shift, 1e-2)?.relu()
+    };
     /// Joins parts that end inside a block of channels.
     Cat |x, c| T::cat_channels(&[x, &other(x, c)?, &x.relu()?, x]);
     /// One part.
@@ -176,6 +192,16 @@ pub async fn convolutions(engine: &impl Engine, report: &mut Report) {
                     report.add(&name, engine.check(&name, &dims, OPERATION, &case).await);
                 }
             }
+        }
+    }
+}
+
+/// Windows that overlap, that do not, and that end beyond the border.
+pub async fn pools(engine: &impl Engine, report: &mut Report) {
+    for (kernel, stride) in [(1, 1), (2, 2), (3, 2), (3, 1), (4, 3)] {
+        for dims in [[1, 3, 7, 5], [2, 5, 8, 4], [1, 8, 9, 17]] {
+            let name = format!("max_pool {dims:?}, {kernel}x{kernel} stride {stride}");
+            report.add(&name, engine.check(&name, &dims, OPERATION, &Pool(kernel, stride)).await);
         }
     }
 }

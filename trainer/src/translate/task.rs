@@ -123,7 +123,7 @@ impl Task for Translating {
     }
 
     fn validate(&self, weights: &Checkpoint, device: &Device) -> Result<Validation> {
-        let source = shared::engine::candle::Constants { checkpoint: weights, device };
+        let source = shared::engine::candle::Constants { tensors: &weights.tensors, device };
         let model = TranslationNetwork::new(&self.network, &Scope::root(&source))?;
         let (mut sum, mut words) = (0.0, 0.0);
         for step in 0..self.valid.len() as u64 {

@@ -105,13 +105,18 @@ impl CustomOp3 for Conv2d {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let geometry = self.geometry(x.shape(), weight.shape())?;
         let gradient = gradient.contiguous()?;
-        // Only what leads to a variable needs a gradient: not the pictures that the first convolution reads.
+        // Only what leads to a variable needs a gradient: not the pictures that the first convolution reads, nor the weights
+        // of a network that judges another one.
         let input = match x.track_op() {
             true => Some(weight.apply_op2_no_bwd(&gradient, &InputGradient { geometry })?),
             false => None,
         };
-        let weight = x.apply_op2_no_bwd(&gradient, &WeightGradient { geometry })?;
-        Ok((input, Some(weight), Some(sum_per_channel(&gradient)?)))
+        let parameters = match weight.track_op() {
+            true => Some((x.apply_op2_no_bwd(&gradient, &WeightGradient { geometry })?, sum_per_channel(&gradient)?)),
+            false => None,
+        };
+        let (weight, bias) = parameters.unzip();
+        Ok((input, weight, bias))
     }
 }
 

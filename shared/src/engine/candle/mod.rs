@@ -10,12 +10,14 @@ mod direct;
 mod lanes;
 mod norm;
 mod planes;
+mod pool;
 mod product;
 mod rows;
 mod sequence;
 
 use candle_core::{CpuStorage, D, DType, Device, Layout, Tensor};
 
+use crate::checkpoint::{self, Tensors};
 use crate::tensor::{Padding, dims4, rules};
 use crate::{Result, Source};
 
@@ -83,6 +85,11 @@ impl crate::Tensor for Tensor {
         Ok(split.permute([0, 1, 4, 2, 5, 3])?.reshape((n, c, h, w))?)
     }
 
+    fn max_pool(&self, kernel: usize, stride: usize) -> Result<Self> {
+        let out = rules::max_pool(self.dims(), kernel, stride)?;
+        pool::max_pool(self, kernel, stride, out)
+    }
+
     fn upsample_nearest(&self, factor: usize) -> Result<Self> {
         let out = rules::upsample_nearest(self.dims(), factor)?;
         let [n, c, h, w] = dims4("upsample_nearest", self.dims())?;
@@ -132,17 +139,17 @@ impl crate::Tensor for Tensor {
     }
 }
 
-/// Parameters of a [`crate::checkpoint::Checkpoint`] as constant candle tensors.
+/// Stored parameters as constant candle tensors.
 pub struct Constants<'a> {
     /// Where they are stored.
-    pub checkpoint: &'a crate::checkpoint::Checkpoint,
+    pub tensors: &'a Tensors,
     /// Where they go.
     pub device: &'a Device,
 }
 
 impl Source<Tensor> for Constants<'_> {
     fn get(&self, name: &str, dims: &[usize], _: crate::Init) -> Result<Tensor> {
-        Ok(Tensor::from_vec(self.checkpoint.tensor(name, dims)?, dims, self.device)?)
+        Ok(Tensor::from_vec(checkpoint::values(self.tensors, name, dims)?, dims, self.device)?)
     }
 }
 

@@ -239,6 +239,15 @@ impl Tensor for OnnxTensor {
         Ok(operator.gives(out, sizes))
     }
 
+    fn max_pool(&self, kernel: usize, stride: usize) -> Result<Self> {
+        let out = rules::max_pool(self.dims(), kernel, stride)?;
+        let operator = Operator::new("MaxPool", [self.operand()])
+            .with("kernel_shape", Attribute::Ints(vec![kernel; 2]))
+            .with("strides", Attribute::Ints(vec![stride; 2]))
+            .with("ceil_mode", Attribute::Int(1));
+        Ok(operator.gives(out, self.0.sizes))
+    }
+
     fn pixel_shuffle(&self, r: usize) -> Result<Self> {
         let out = rules::pixel_shuffle(self.dims(), r)?;
         // CRD: the channel of the picture is the outermost part of a channel of cells, as in the paper.

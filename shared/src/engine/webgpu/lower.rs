@@ -61,6 +61,15 @@ pub enum Kernel {
     ScaleAndShift {
         /// The bits of the f32 that is added to the variance.
         epsilon: u32,
+        /// Weight and bias are results of other steps, not parameters.
+        computed: bool,
+    },
+    /// The largest of every window.
+    MaxPool {
+        /// Width of the window.
+        kernel: usize,
+        /// Pixels from window to window.
+        stride: usize,
     },
     /// One dispatch an input.
     CatChannels,
@@ -258,7 +267,7 @@ fn reads(node: &Node) -> Vec<&GpuTensor> {
     match &node.op {
         Op::Input | Op::Constant(_) => vec![],
         Op::Conv2d { x, weight, bias, .. } => [x, weight].into_iter().chain(bias).collect(),
-        Op::Map(x, _) | Op::PixelShuffle(x, _) | Op::UpsampleNearest(x, _) => vec![x],
+        Op::Map(x, _) | Op::PixelShuffle(x, _) | Op::UpsampleNearest(x, _) | Op::MaxPool { x, .. } => vec![x],
         Op::InstanceNorm { x, weight, bias, .. } => vec![x, weight, bias],
         Op::Zip(a, b, _) => vec![a, b],
         Op::CatChannels(all) | Op::CatTime(all) => all.iter().collect(),
@@ -343,8 +352,12 @@ impl Lowering {
                 let sums = [n, lanes, 1, parts];
                 let x_stored = self.stored(x);
                 let moments = self.push(Kernel::Moments, vec![x_stored.clone()], sums);
-                let inputs = vec![x_stored, (moments, sums), constant(weight, Packing::Bias), constant(bias, Packing::Bias)];
-                let scale = self.push(Kernel::ScaleAndShift { epsilon: epsilon.to_bits() }, inputs, [n, lanes, 1, 1]);
+                let computed = [weight, bias].iter().any(|p| !matches!(p.0.op, Op::Constant(_)));
+                let mut read = |p: &GpuTensor| if computed { self.stored(p) } else { constant(p, Packing::Bias) };
+                let (weight, bias) = (read(weight), read(bias));
+                let inputs = vec![x_stored, (moments, sums), weight, bias];
+                let kernel = Kernel::ScaleAndShift { epsilon: epsilon.to_bits(), computed };
+                let scale = self.push(kernel, inputs, [n, lanes, 1, 1]);
                 let step = self.copy(x);
                 self.steps[step].epilogue.push(Stage::Normalise { operand: 0 });
                 self.steps[step].operands.push(Operand { value: scale, factor: 1 });
@@ -357,6 +370,10 @@ impl Lowering {
                 (Value::Step(step), 1)
             }
             Op::Zip(a, b, zip) => (Value::Step(self.zip(a, b, *zip)), 1),
+            Op::MaxPool { x, kernel, stride } => {
+                let inputs = vec![self.stored(x)];
+                (self.push(Kernel::MaxPool { kernel: *kernel, stride: *stride }, inputs, dims), 1)
+            }
             Op::CatChannels(all) => {
                 let inputs = all.iter().map(|t| self.stored(t)).collect();
                 (self.push(Kernel::CatChannels, inputs, dims), 1)

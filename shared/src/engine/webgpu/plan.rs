@@ -154,9 +154,9 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Plan::new`].
-    pub fn compile(context: &Context, input: &GpuTensor, output: &GpuTensor) -> Result<()> {
+    pub fn compile(context: &Context, inputs: &[&GpuTensor], output: &GpuTensor) -> Result<()> {
         context.alive()?;
-        lower(&[input], &[output])?.iter().try_for_each(|step| pipeline(context, step).map(drop))?;
+        lower(inputs, &[output])?.iter().try_for_each(|step| pipeline(context, step).map(drop))?;
         // Chromium keeps calls back until something is submitted.
         context.queue.submit([]);
         Ok(())

@@ -32,6 +32,7 @@ pub(super) enum Op {
     Zip(GpuTensor, GpuTensor, Zip),
     CatChannels(Vec<GpuTensor>),
     PixelShuffle(GpuTensor, usize),
+    MaxPool { x: GpuTensor, kernel: usize, stride: usize },
     UpsampleNearest(GpuTensor, usize),
     Linear { x: GpuTensor, weight: GpuTensor, bias: Option<GpuTensor> },
     LayerNorm { x: GpuTensor, weight: GpuTensor, bias: GpuTensor, epsilon: f32 },
@@ -170,10 +171,8 @@ impl Tensor for GpuTensor {
         Ok(Self::record(out, Op::Conv2d { x, weight, bias, stride, padding }))
     }
 
-    /// As [`Tensor::instance_norm`]; `weight` and `bias` must be constants.
     fn instance_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
         let out = rules::instance_norm(self.dims(), weight.dims(), bias.dims(), epsilon)?;
-        parameters("instance_norm", [Some(weight), Some(bias)])?;
         let (x, weight, bias) = (self.clone(), weight.clone(), bias.clone());
         Ok(Self::record(out, Op::InstanceNorm { x, weight, bias, epsilon }))
     }
@@ -221,6 +220,11 @@ impl Tensor for GpuTensor {
 
     fn pixel_shuffle(&self, r: usize) -> Result<Self> {
         Ok(Self::record(rules::pixel_shuffle(self.dims(), r)?, Op::PixelShuffle(self.clone(), r)))
+    }
+
+    fn max_pool(&self, kernel: usize, stride: usize) -> Result<Self> {
+        let out = rules::max_pool(self.dims(), kernel, stride)?;
+        Ok(Self::record(out, Op::MaxPool { x: self.clone(), kernel, stride }))
     }
 
     fn upsample_nearest(&self, factor: usize) -> Result<Self> {

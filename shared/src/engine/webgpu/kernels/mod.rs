@@ -104,6 +104,7 @@ fn kernel_source(kernel: Kernel) -> (&'static str, &'static str) {
         Kernel::ScaleAndShift { .. } => ("scale_and_shift", include_str!("scale_and_shift.wgsl")),
         Kernel::CatChannels => ("cat_channels", include_str!("cat_channels.wgsl")),
         Kernel::PixelShuffle(_) => ("pixel_shuffle", include_str!("pixel_shuffle.wgsl")),
+        Kernel::MaxPool { .. } => ("max_pool", include_str!("max_pool.wgsl")),
         Kernel::UpsampleNearest(_) => ("upsample_nearest", include_str!("upsample_nearest.wgsl")),
         Kernel::AttentionScores { .. } => ("attention_scores", include_str!("attention_scores.wgsl")),
         Kernel::Softmax => ("softmax", include_str!("softmax.wgsl")),
@@ -161,7 +162,7 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
     };
     let enlarge = |operator| if enlarged == 1 { String::new() } else { format!(" {operator} {enlarged}") };
     let epsilon = match step.kernel {
-        Kernel::ScaleAndShift { epsilon } | Kernel::LayerNorm { epsilon } => f32::from_bits(epsilon),
+        Kernel::ScaleAndShift { epsilon, .. } | Kernel::LayerNorm { epsilon } => f32::from_bits(epsilon),
         _ => 0.0,
     };
     let beam = match step.kernel {
@@ -174,6 +175,8 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
     let shuffled = step.epilogue.iter().position(|stage| matches!(stage, Stage::PixelShuffle(_)));
     let (before, after) = step.epilogue.split_at(shuffled.unwrap_or(step.epilogue.len()));
     let half = precision == Precision::F16;
+    // Parameters are f32 in every precision, what a step has computed is not.
+    let scale = if matches!(step.kernel, Kernel::ScaleAndShift { computed: true, .. }) { "real" } else { "f32" };
     let scalar = if step.single() { "f32" } else { "real" };
     let values = Values::default()
         .number("HALF", usize::from(half))
@@ -186,6 +189,7 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
         .number("SLIDE", usize::from(slide))
         .number("ROWS", pixels + kernel - 1)
         .text("EPSILON", format!("{epsilon:?}f"))
+        .text("SCALE", scale)
         .number("BEAM", beam)
         .number("BLOCKED", beam.next_multiple_of(4))
         .number("WORKGROUP", geometry.workgroup)
@@ -277,6 +281,7 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
         let lanes = if part + 1 == parts { 4 * blocks - start } else { ic };
         let (kernel, stride, padding) = match step.kernel {
             Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding.size()),
+            Kernel::MaxPool { kernel, stride } => (kernel, stride, 0),
             // The mask's rows.
             Kernel::AttentionScores { mask: Some([_, rows]) } => (rows, 1, 0),
             _ => (1, 1, 0),
@@ -365,7 +370,7 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
     kernels.extend([None, Some([1, 1])].map(|mask| Kernel::AttentionScores { mask }));
     kernels.extend([Kernel::Softmax, Kernel::Attend, Kernel::LayerNorm { epsilon: 1e-5f32.to_bits() }]);
-    kernels.extend([Kernel::Take(1), Kernel::Put(2), Kernel::BeamMerge(5)]);
+    kernels.extend([Kernel::Take(1), Kernel::Put(2), Kernel::BeamMerge(5), Kernel::MaxPool { kernel: 3, stride: 2 }]);
     for (kernel, padding) in [(3, Padding::Zeros(1)), (3, Padding::Reflect(1)), (1, Padding::Zeros(0)), (5, Padding::Reflect(2))]
     {
         let variants = [(false, 1), (true, 1), (true, 2)];
@@ -443,7 +448,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
         }
         for (kernel, inputs) in [
             (Kernel::Moments, 1),
-            (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits() }, 4),
+            (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits(), computed: false }, 4),
+            (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits(), computed: true }, 4),
             (Kernel::BeamParts { beam: 5, end: 2 }, 1),
         ] {
             let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);

@@ -6,8 +6,8 @@
 
 @group(0) @binding(2) var<storage, read> source: array<vec4<real>>;
 @group(0) @binding(3) var<storage, read> moments: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> weight: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> weight: array<vec4<$SCALE>>;
+@group(0) @binding(5) var<storage, read> bias: array<vec4<$SCALE>>;
 
 @compute @workgroup_size($WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let offset = sum / f32(pixels);
     let variance = max(squares / f32(pixels) - offset * offset, vec4<f32>());
     let mean = vec4<f32>(source[(n * blocks + block) * pixels]) + offset;
-    let factor = weight[block] / sqrt(variance + $EPSILON);
+    let factor = vec4<f32>(weight[block]) / sqrt(variance + $EPSILON);
     result[n * shape.blocks + block] = factor;
-    result[n * shape.blocks + blocks + block] = bias[block] - mean * factor;
+    result[n * shape.blocks + blocks + block] = vec4<f32>(bias[block]) - mean * factor;
 }
