@@ -5,8 +5,9 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::Args;
 use shared::Scope;
-use shared::checkpoint::{Checkpoint, Dense, Metadata, Precision};
+use shared::checkpoint::{Checkpoint, Dense, Metadata, Precision, Style};
 use shared::models::{ImageConfig, ImageNetwork};
+use shared::pipeline::restyle::NONE;
 use tracing::info;
 
 use super::writable;
@@ -59,5 +60,8 @@ pub fn random(config: &str, seed: u64) -> Result<Checkpoint> {
         }
     }
     let provenance = BTreeMap::from([("weights".to_owned(), format!("random, from the seed {seed}"))]);
-    Ok(Checkpoint { metadata: Metadata { provenance, ..Metadata::new(config) }, tensors })
+    let style =
+        |i| Style { name: if i == 0 { NONE.to_owned() } else { format!("style{i}") }, title: format!("Style {i}, at random") };
+    let styles = (0..config.styles()).map(style).collect();
+    Ok(Checkpoint { metadata: Metadata { provenance, styles, ..Metadata::new(config) }, tensors })
 }
