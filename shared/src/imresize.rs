@@ -5,6 +5,9 @@
 
 use rayon::prelude::*;
 
+use crate::Result;
+use crate::picture::Picture;
+
 /// For one output position: where its inputs are and what they weigh.
 struct Tap {
     /// Input positions, mirrored at the border.
@@ -70,6 +73,17 @@ pub fn imresize(plane: &[f32], [height, width]: [usize; 2], [out_height, out_wid
         }
     });
     out
+}
+
+/// RGB of a picture resized by [`imresize`], rounded to 8 bits.
+///
+/// # Errors
+/// [`crate::Error::Picture`] when it would be empty.
+pub fn resized(picture: &Picture, width: usize, height: usize) -> Result<Picture> {
+    let from = [picture.height(), picture.width()];
+    let plane = |c| imresize(&picture.planes(picture.bounds(), c, 1), from, [height, width]);
+    let planes: Vec<f32> = (0..3).flat_map(plane).collect();
+    Picture::from_planes(width, height, &planes)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod publish;
 pub mod runs;
 pub mod schedule;
 pub mod seed;
+pub mod style;
 pub mod superres;
 pub mod training;
 pub mod translate;

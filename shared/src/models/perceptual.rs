@@ -138,6 +138,11 @@ impl<T: Tensor> Perceptual<T> {
         Err(Error::Checkpoint(format!("{} has no layer “{last}”; it has {known}", kind.title())))
     }
 
+    /// Layers that pictures go through.
+    pub fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
     fn ends_with(&self, last: &str) -> bool {
         self.layers.last().and_then(Layer::name) == Some(last)
     }
@@ -219,6 +224,9 @@ impl<T: Tensor> Perceptual<T> {
         let mut found = Vec::with_capacity(wanted.len());
         let mut y = x.clone();
         for layer in &self.layers {
+            if found.len() == wanted.len() {
+                break;
+            }
             y = layer.forward(&y)?;
             if let Some(name) = layer.name().filter(|name| wanted.contains(name)) {
                 found.push((name, y.clone()));

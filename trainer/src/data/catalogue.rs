@@ -3,14 +3,14 @@
 use super::checksum::Checksum::{self, Md5, Sha256};
 use super::fetch::Download;
 use super::sets::{Archive, Set};
-use super::unpack::Packing::{self, Gz, TarGz, Zip};
+use super::unpack::Packing::{self, Gz, Plain, TarGz, Zip};
 
 const fn archive(packing: Packing, url: &'static str, bytes: Option<u64>, checksum: Option<Checksum>) -> Archive {
     Archive { packing, download: Download { url, bytes, checksum } }
 }
 
 /// All sets.
-pub const SETS: &[Set] = &[DIV2K, MULTI30K, TATOEBA_FRA, TATOEBA_DEU, CIFAR10, CAMVID, CARVANA];
+pub const SETS: &[Set] = &[DIV2K, PERCEPTUAL, PERCEPTUAL_VGG16, MULTI30K, TATOEBA_FRA, TATOEBA_DEU, CIFAR10, CAMVID, CARVANA];
 
 /// The set of this name.
 pub fn find(name: &str) -> Option<&'static Set> {
@@ -38,6 +38,25 @@ const DIV2K: Set = Set {
         ),
     ],
     by_hand: None,
+};
+
+// torchvision's own files are Python's pickles; timm publishes the same weights under the same names as safetensors. The hub
+// publishes no checksum beside them.
+const PERCEPTUAL: Set = Set {
+    name: "perceptual",
+    about: "VGG-19 with torchvision's weights: what judges style transfer",
+    licence: "BSD-3-Clause; trained on ImageNet, whose pictures are for research",
+    home: "https://huggingface.co/timm/vgg19.tv_in1k",
+    archives: &[archive(Plain, "https://huggingface.co/timm/vgg19.tv_in1k/resolve/main/model.safetensors", None, None)],
+    by_hand: None,
+};
+
+const PERCEPTUAL_VGG16: Set = Set {
+    name: "perceptual-vgg16",
+    about: "VGG-16 with torchvision's weights, a little smaller",
+    home: "https://huggingface.co/timm/vgg16.tv_in1k",
+    archives: &[archive(Plain, "https://huggingface.co/timm/vgg16.tv_in1k/resolve/main/model.safetensors", None, None)],
+    ..PERCEPTUAL
 };
 
 /// One file of Multi30k's repository, at a fixed commit.

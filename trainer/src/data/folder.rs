@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
-use shared::imresize::imresize;
+use shared::imresize::resized;
 use shared::picture::Picture;
 use tracing::warn;
 
@@ -84,9 +84,6 @@ pub fn load(paths: &[PathBuf], bar: &indicatif::ProgressBar) -> Result<Vec<Pictu
 
 fn halve(picture: &Picture) -> Picture {
     let (width, height) = (picture.width() / 2, picture.height() / 2);
-    let half =
-        |plane| imresize(&picture.planes(picture.bounds(), plane, 1), [picture.height(), picture.width()], [height, width]);
-    let planes: Vec<f32> = (0..3).flat_map(half).collect();
     // Sizes above `SHARP` stay above zero.
-    Picture::from_planes(width, height, &planes).unwrap_or_else(|_| picture.clone())
+    resized(picture, width, height).unwrap_or_else(|_| picture.clone())
 }

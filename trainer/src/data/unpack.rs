@@ -15,6 +15,8 @@ pub enum Packing {
     Zip,
     /// A tar archive in gzip.
     TarGz,
+    /// Not at all: the file itself.
+    Plain,
     /// One file in gzip, named as the archive without `.gz`.
     Gz,
 }
@@ -33,6 +35,10 @@ pub fn unpack(archive: &Path, packing: Packing, into: &Path, bar: &ProgressBar) 
     let unpack = || match packing {
         Packing::Zip => unzip(open()?, into, bar),
         Packing::TarGz => untar(MultiGzDecoder::new(BufReader::new(bar.wrap_read(open()?))), into),
+        Packing::Plain => {
+            let name = archive.file_name().context("it has no name")?;
+            write(bar.wrap_read(open()?), &into.join(name))
+        }
         Packing::Gz => {
             let name = archive.file_stem().context("it has no name")?;
             write(MultiGzDecoder::new(BufReader::new(bar.wrap_read(open()?))), &into.join(name))

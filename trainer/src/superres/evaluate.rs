@@ -3,7 +3,7 @@
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use shared::imresize::imresize;
+use shared::imresize::resized;
 use shared::picture::{Picture, Region};
 use shared::pipeline::Enlargement;
 use shared::session::Session;
@@ -66,8 +66,8 @@ pub fn trial(session: &Session, picture: &Picture) -> Result<Trial> {
         bail!("{} x {} pixels cannot be shrunk by {scale}", picture.width(), picture.height());
     }
     let large = picture.crop(Region { x: 0, y: 0, width: width * scale, height: height * scale });
-    let small = resize(&large, width, height)?;
-    let bicubic = resize(&small, width * scale, height * scale)?;
+    let small = resized(&large, width, height)?;
+    let bicubic = resized(&small, width * scale, height * scale)?;
     let network = enlarge(session, &small, TILE, |_, _| Ok(()))?;
 
     let size = [height * scale, width * scale];
@@ -95,12 +95,4 @@ pub fn enlarge(
         progress(enlargement.done(), enlargement.tiles())?;
     }
     Ok(enlargement.into_result())
-}
-
-/// RGB resized by [`imresize`], rounded to 8 bits.
-fn resize(picture: &Picture, width: usize, height: usize) -> Result<Picture> {
-    let from = [picture.height(), picture.width()];
-    let plane = |c| imresize(&picture.planes(picture.bounds(), c, 1), from, [height, width]);
-    let planes: Vec<f32> = (0..3).flat_map(plane).collect();
-    Ok(Picture::from_planes(width, height, &planes)?)
 }

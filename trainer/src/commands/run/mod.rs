@@ -1,5 +1,6 @@
 //! Using a model.
 
+mod style;
 mod superres;
 mod translate;
 
@@ -10,6 +11,8 @@ use clap::Subcommand;
 pub enum Task {
     /// Enlarge a picture.
     Superres(superres::Superres),
+    /// Redraw a picture in the style of others.
+    Style(style::Style),
     /// Translate a text, or bring dates into one form.
     Translate(translate::Translate),
 }
@@ -18,6 +21,7 @@ impl Task {
     pub fn run(self) -> Result<()> {
         match self {
             Self::Superres(args) => args.run(),
+            Self::Style(args) => args.run(),
             Self::Translate(args) => args.run(),
         }
     }

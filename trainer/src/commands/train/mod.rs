@@ -1,8 +1,10 @@
 //! Training: a task's settings become a configuration, and a configuration a run.
 
+mod gatys;
 mod language;
 pub mod network;
 pub mod settings;
+mod style;
 mod superres;
 pub mod translate;
 
@@ -24,7 +26,7 @@ use crate::learner::callbacks::{
 use crate::learner::{Callback, Learner, Run, Task as Learnt};
 use crate::runs::{RunFolder, machine, write_atomically};
 use crate::training::{Precision, Training};
-use crate::{superres as enlarging, translate as translating};
+use crate::{style as restyling, superres as enlarging, translate as translating};
 
 pub use superres::Settings as SuperresSettings;
 pub use translate::{DatesSettings, Settings as TranslateSettings};
@@ -75,6 +77,10 @@ pub enum Task {
     Translate(translate::Translate),
     /// Train a language model.
     Language(language::Language),
+    /// Train a network that redraws pictures in many styles.
+    Style(style::Train),
+    /// Redraw one picture in the style of another.
+    Gatys(gatys::Gatys),
     /// Train a network that reads dates.
     Dates(translate::Dates),
 }
@@ -84,6 +90,7 @@ pub enum Task {
 #[serde(tag = "task", rename_all = "lowercase")]
 pub enum Recipe {
     Superres(enlarging::config::Config),
+    Style(restyling::config::Config),
     Translate(translating::config::Config),
     Language(translating::language::Config),
 }
@@ -92,6 +99,7 @@ impl Recipe {
     fn validate(&self) -> Result<()> {
         match self {
             Self::Superres(config) => config.validate(),
+            Self::Style(config) => config.validate(),
             Self::Translate(config) => config.validate(),
             Self::Language(config) => config.validate(),
         }
@@ -100,6 +108,7 @@ impl Recipe {
     fn training(&self) -> &Training {
         match self {
             Self::Superres(config) => &config.training,
+            Self::Style(config) => &config.training,
             Self::Translate(config) => &config.training,
             Self::Language(config) => &config.training,
         }
@@ -124,6 +133,10 @@ impl Train {
             Some(Task::Dates(task)) => {
                 return train(Recipe::Translate(task.settings.config()?), "dates", task.how);
             }
+            Some(Task::Style(task)) => {
+                return train(Recipe::Style(task.settings.config()?), "style", task.how);
+            }
+            Some(Task::Gatys(task)) => return task.run(),
             None => {}
         }
         let path = self.config.context("neither a task nor --config; see --help")?;
@@ -176,6 +189,10 @@ pub fn learn(recipe: &Recipe, root: &Path, tokenizer: Option<Tokenizer>, how: &H
     }
     match recipe {
         Recipe::Superres(config) => {
+            let (task, run) = config.prepare(device, super::progress_bar)?;
+            fit(recipe, &folder, how, &task, run)
+        }
+        Recipe::Style(config) => {
             let (task, run) = config.prepare(device, super::progress_bar)?;
             fit(recipe, &folder, how, &task, run)
         }

@@ -1,0 +1,70 @@
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use shared::checkpoint::Checkpoint;
+
+use crate::commands::eval::StyleTest;
+use crate::device::Choice;
+use crate::publish::{Entry, publish, rounded};
+use crate::style::card::card;
+
+const EXAMPLES: &str = "Example:
+  trainer publish style --weights runs/style/checkpoints/best.safetensors --judge vgg.safetensors --data BSDS500/val \\
+    --style great_wave=wave.jpg --title \"great_wave=The Great Wave off Kanagawa, Katsushika Hokusai, about 1831\"";
+
+/// Stores the weights in f16, measures what is stored, and writes the weights, the model card and the page's list of models.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Style {
+    /// The weights, as training left them.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    #[command(flatten)]
+    test: StyleTest,
+    /// What a style is called for people; may be given again.
+    #[arg(long, value_name = "NAME=TITLE", value_parser = title)]
+    title: Vec<(String, String)>,
+    /// The training data in words, with its licence, for the model card.
+    #[arg(long, value_name = "TEXT")]
+    trained_on: Option<String>,
+    /// The photos of the test in words, for the model card.
+    #[arg(long, value_name = "TEXT", default_value = "photos that were kept back")]
+    tested_on: String,
+    /// The page's folder of models.
+    #[arg(long, value_name = "DIR", default_value = "web/models")]
+    models: PathBuf,
+    /// What measures: auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: Choice,
+}
+
+fn title(text: &str) -> Result<(String, String), String> {
+    text.split_once('=').map(|(name, title)| (name.to_owned(), title.to_owned())).ok_or_else(|| "must be NAME=TITLE".to_owned())
+}
+
+impl Style {
+    pub fn run(self) -> Result<()> {
+        let mut checkpoint = Checkpoint::read(&self.weights)?;
+        for (name, title) in &self.title {
+            match checkpoint.metadata.styles.iter_mut().find(|style| style.name == *name) {
+                Some(style) => title.clone_into(&mut style.title),
+                None => bail!("{}: no style is called “{name}”", self.weights.display()),
+            }
+        }
+        if let Some(text) = self.trained_on {
+            checkpoint.metadata.provenance.insert("data".to_owned(), text);
+        }
+        // What is measured is what the page gets.
+        let mut checkpoint = rounded(&checkpoint)?;
+        let scores = self.test.measure(&checkpoint, &self.device)?;
+        let count = scores.len().max(1) as f64;
+        let mean = |value: fn(&crate::style::evaluate::Scores) -> f64| scores.iter().map(value).sum::<f64>() / count;
+        let rounded = |v: f64| (v * 1e4).round() / 1e4;
+        checkpoint.metadata.metrics.clear();
+        let metrics = [("content_loss", mean(|s| s.content)), ("style_loss", mean(|s| s.style))];
+        checkpoint.metadata.metrics.extend(metrics.map(|(name, value)| (name.to_owned(), rounded(value))));
+        let entry = Entry { task: "style", name: "style".to_owned(), scale: 1, quality: String::new() };
+        publish(&self.models, entry, &checkpoint, |model| card(model, &checkpoint, &scores, &self.tested_on))
+    }
+}

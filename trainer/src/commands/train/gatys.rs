@@ -1,0 +1,258 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{DType, Device, Tensor};
+use clap::{Args, ValueEnum};
+use rand::RngExt;
+use shared::imresize::resized;
+use shared::picture::{Format, Picture};
+use shared::pipeline::restyle::recolour;
+use tracing::info;
+
+use crate::commands::progress_bar;
+use crate::data::folder;
+use crate::device::Choice;
+use crate::runs::write_atomically;
+use crate::seed;
+use crate::style::gatys::{Mover, Optimisation, Point};
+use crate::style::judge::{Judge, Objective, Statistic, Wanted};
+use crate::style::pictures::{picture, scaled, sheet, tensor};
+
+const EXAMPLES: &str = "Examples:
+  One picture in the style of another, to runs/gatys:
+    trainer train gatys --judge squeezenet1_1.safetensors --content photo.jpg --style wave.jpg
+  Two styles, three parts to one, from noise, small first:
+    trainer train gatys --judge F --content photo.jpg --style wave.jpg:3 --style night.jpg:1 --start noise --sizes 128,256,512
+  As the photo is coloured, by the diagonal of the Gram matrix, with Adam:
+    trainer train gatys --judge F --content photo.jpg --style wave.jpg --keep-colours --gram diagonal --optimizer adam
+The networks that judge come by `trainer data perceptual`.";
+
+/// What the pixels are at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Start {
+    /// The content.
+    Content,
+    /// Noise.
+    Noise,
+    /// Noise around the content's median colour.
+    MedianNoise,
+}
+
+/// Optimises the pixels of one picture.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Gatys {
+    #[command(flatten)]
+    pub goal: Goal,
+    /// What moves the pixels.
+    #[arg(long, value_enum, default_value = "lbfgs")]
+    optimizer: Mover,
+    /// Step length [default: 1 for lbfgs, 20 for sgd, 0.02 for adam].
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Steps at each size.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    steps: u64,
+    /// Where the pixels start.
+    #[arg(long, value_enum, default_value = "content")]
+    start: Start,
+    /// Keep the colours of the content: only light is taken from the result.
+    #[arg(long)]
+    keep_colours: bool,
+    /// Pictures along the way.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pictures: u64,
+    /// Seed of the noise.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The run is kept in runs/NAME.
+    #[arg(long, default_value = "gatys")]
+    name: String,
+}
+
+/// What is wanted: a content, styles, and what judges.
+#[derive(Debug, Clone, Args)]
+pub struct Goal {
+    /// The network that judges: SqueezeNet 1.1, VGG-16 or VGG-19 in torchvision's names, a safetensors file.
+    #[arg(long, value_name = "FILE")]
+    pub judge: PathBuf,
+    /// The picture that is redrawn.
+    #[arg(long, value_name = "FILE")]
+    pub content: PathBuf,
+    /// The picture in whose style; may be given again, each with its part.
+    #[arg(long, value_name = "FILE[:PART]", required = true, value_parser = part)]
+    pub style: Vec<(PathBuf, f64)>,
+    /// Longest side of the result; several: one after another, from coarse to fine.
+    #[arg(long, value_name = "PIXELS", value_delimiter = ',', default_value = "256", alias = "size")]
+    pub sizes: Vec<u32>,
+    /// What of the style's features is compared.
+    #[arg(long, value_enum, default_value = "full")]
+    pub gram: Statistic,
+    /// Layers whose statistics are style [default: those that suit the network].
+    #[arg(long, value_delimiter = ',')]
+    pub layers: Vec<String>,
+    /// The layer that is content [default: the one that suits the network].
+    #[arg(long, default_value = "")]
+    pub content_layer: String,
+    /// Weight of the style; losses are relative, so that 1 is a picture that has nothing of what is wanted.
+    #[arg(long, default_value_t = 20.0)]
+    pub style_weight: f64,
+    /// Weight of the content.
+    #[arg(long, default_value_t = 1.0)]
+    pub content_weight: f64,
+    /// Weight of total variation.
+    #[arg(long, default_value_t = 0.0)]
+    pub smoothness: f64,
+    /// Compute in half precision: for CUDA.
+    #[arg(long)]
+    pub half: bool,
+    /// auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: Choice,
+}
+
+fn part(text: &str) -> Result<(PathBuf, f64), String> {
+    match text.rsplit_once(':').and_then(|(file, part)| Some((file, part.parse::<f64>().ok()?))) {
+        Some((file, part)) if part > 0.0 && part.is_finite() => Ok((file.into(), part)),
+        Some((_, part)) => Err(format!("a part of {part}; it must be above 0")),
+        None => Ok((text.into(), 1.0)),
+    }
+}
+
+/// The pictures that are compared, read.
+pub struct Pictures {
+    pub content: Picture,
+    pub styles: Vec<(Picture, f64)>,
+}
+
+impl Goal {
+    /// Opens the network and reads the pictures.
+    ///
+    /// # Errors
+    /// Names the file or the value.
+    pub fn open(&self) -> Result<(Judge, Pictures, Device)> {
+        ensure!(!self.half, "--half: half precision is for CUDA, and the statistics of a style overflow in it; leave it out");
+        ensure!(self.sizes.iter().all(|size| (16..=8192).contains(size)), "--sizes must lie between 16 and 8192");
+        let objective = Objective {
+            gram: self.gram,
+            style_layers: self.layers.clone(),
+            content_layer: self.content_layer.clone(),
+            style_weight: self.style_weight,
+            content_weight: self.content_weight,
+            smoothness: self.smoothness,
+        };
+        objective.validate()?;
+        let device = self.device.open()?;
+        let judge = Judge::open(&self.judge, objective, &device)?;
+        let content = folder::read(&self.content)?;
+        let styles = self.style.iter().map(|(file, part)| Ok((folder::read(file)?, *part))).collect::<Result<_>>()?;
+        Ok((judge, Pictures { content, styles }, device))
+    }
+}
+
+impl Pictures {
+    /// Content and style at a size: the shorter side of a style is as long as that of the content.
+    ///
+    /// # Errors
+    /// When a picture is too small for the network.
+    pub fn at(&self, judge: &Judge, size: usize, device: &Device) -> Result<(Tensor, Wanted)> {
+        let content = scaled(&self.content, size, false)?;
+        let short = content.width().min(content.height());
+        let style = |(style, _): &(Picture, f64)| judge.style(&tensor(&scaled(style, short, true)?, device)?);
+        let styles: Vec<Wanted> = self.styles.iter().map(style).collect::<Result<_>>()?;
+        let sum: f64 = self.styles.iter().map(|(_, part)| part).sum();
+        let parts: Vec<f64> = self.styles.iter().map(|(_, part)| part / sum).collect();
+        Ok((tensor(&content, device)?, Wanted::blend(&styles, &parts)?))
+    }
+}
+
+impl Gatys {
+    pub fn run(self) -> Result<()> {
+        let (judge, pictures, device) = self.goal.open()?;
+        let root = Path::new("runs").join(&self.name);
+        std::fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
+        let rate = self.lr.unwrap_or(self.optimizer.usual_rate());
+        info!("{} judges, {} moves; the pictures go to {}", judge.kind().title(), self.optimizer.title(), root.display());
+
+        let all = self.steps * self.goal.sizes.len() as u64;
+        let bar = progress_bar("{elapsed_precise} {wide_bar} {pos}/{len} {msg} ({eta} left)");
+        bar.set_length(all);
+        let every = (all / self.pictures).max(1);
+        let mut along = Vec::new();
+        let mut points: Vec<Point> = Vec::new();
+        let mut now: Option<Picture> = None;
+        let mut done = 0;
+        for &size in &self.goal.sizes {
+            let (content, style) = pictures.at(&judge, size as usize, &device)?;
+            let (_, _, height, width) = content.dims4()?;
+            let start = match &now {
+                Some(smaller) => tensor(&resized(smaller, width, height)?, &device)?,
+                None => start(self.start, &content, self.seed)?,
+            };
+            let mut optimisation = Optimisation::new(&judge, &content, style, &start, self.optimizer, rate)?;
+            for _ in 0..self.steps {
+                let point = optimisation.step()?;
+                bar.set_message(format!("loss {:.4}, content {:.3}, style {:.4}", point.loss, point.content, point.style));
+                bar.inc(1);
+                done += 1;
+                points.push(Point { step: done, ..point });
+                if done % every == 0 || done == all {
+                    let now = self.finished(&picture(&optimisation.picture()?)?, &content)?;
+                    write(&root.join(format!("step-{done:05}.png")), &now)?;
+                    along.push(now);
+                }
+            }
+            now = Some(picture(&optimisation.picture()?)?);
+        }
+        bar.finish_and_clear();
+        let last = along.last().context("no picture")?;
+        write(&root.join("result.png"), last)?;
+        let (width, height) = (last.width(), last.height());
+        let shown = along.iter().map(|p| Ok(resized(p, width, height)?)).collect::<Result<Vec<_>>>()?;
+        write(&root.join("sheet.png"), &sheet(&shown, 4)?)?;
+        let mut csv = csv::Writer::from_path(root.join("metrics.csv"))?;
+        points.iter().try_for_each(|point| csv.serialize(point))?;
+        csv.flush()?;
+        if let (Some(first), Some(last)) = (points.first(), points.last()) {
+            info!("loss {:.4} to {:.4}: {}", first.loss, last.loss, root.join("result.png").display());
+        }
+        Ok(())
+    }
+
+    /// With the content's colours where they are kept.
+    fn finished(&self, result: &Picture, content: &Tensor) -> Result<Picture> {
+        if !self.keep_colours {
+            return Ok(result.clone());
+        }
+        let mut rgb = result.planes(result.bounds(), 0, 3);
+        recolour(&mut rgb, &shared::engine::candle::values(content)?);
+        Ok(Picture::from_planes(result.width(), result.height(), &rgb)?)
+    }
+}
+
+fn write(path: &Path, picture: &Picture) -> Result<()> {
+    write_atomically(path, &picture.encode(Format::Png)?)
+}
+
+/// The pixels at first.
+fn start(start: Start, content: &Tensor, seed: u64) -> Result<Tensor> {
+    let mut rng = seed::rng(seed, "start", 0);
+    let mut noise = |count: usize, centre: f32, width: f32| -> Vec<f32> {
+        (0..count).map(|_| (centre + width * (rng.random::<f32>() - 0.5)).clamp(0.0, 1.0)).collect()
+    };
+    let values = shared::engine::candle::values(content)?;
+    let plane = values.len() / 3;
+    let pixels = match start {
+        Start::Content => values,
+        Start::Noise => noise(values.len(), 0.5, 1.0),
+        Start::MedianNoise => {
+            let median = |plane: &[f32]| {
+                let mut sorted = plane.to_vec();
+                sorted.sort_by(f32::total_cmp);
+                sorted.get(plane.len() / 2).copied().unwrap_or(0.5)
+            };
+            values.chunks_exact(plane).flat_map(|p| noise(p.len(), median(p), 0.2)).collect()
+        }
+    };
+    Ok(Tensor::from_vec(pixels, content.dims(), content.device())?.to_dtype(DType::F32)?)
+}

@@ -1,0 +1,75 @@
+//! How well a network restyles what it has not seen.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Device;
+use serde::Serialize;
+use shared::checkpoint::Checkpoint;
+use shared::pipeline::restyle::{mixture, restyle};
+use shared::session::{Engine, Session};
+
+use super::config::StylePicture;
+use super::judge::{Judge, Wanted};
+use super::pictures::{scaled, tensor};
+use crate::data::folder;
+
+/// Relative losses of one style, means over photos.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Scores {
+    /// The style.
+    pub name: String,
+    /// Of content.
+    pub content: f64,
+    /// Of style.
+    pub style: f64,
+    /// The style loss of the photo as it was.
+    pub before: f64,
+}
+
+/// What is measured, and on what.
+pub struct Test<'a> {
+    /// What judges.
+    pub judge: &'a Judge,
+    /// The styles and their pictures.
+    pub styles: &'a [StylePicture],
+    /// Shorter side of the style pictures.
+    pub style_size: usize,
+    /// Photos.
+    pub data: &'a Path,
+    /// So many of them.
+    pub count: usize,
+}
+
+/// Restyles photos in every style, each alone at full strength, telling `progress` after every one.
+///
+/// # Errors
+/// When a file cannot be read, a style is not the network's, or the device fails.
+pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: impl Fn()) -> Result<Vec<Scores>> {
+    let session = Session::new(checkpoint, Engine::Candle(device.clone()))?;
+    let photos: Vec<_> = folder::find(test.data)?.into_iter().take(test.count).collect();
+    ensure!(!photos.is_empty(), "{}: no photo to measure on", test.data.display());
+    let number = |t: &candle_core::Tensor| -> Result<f64> { Ok(t.to_scalar::<f32>()?.into()) };
+    let mut all = Vec::new();
+    for StylePicture { name, picture } in test.styles {
+        let mixture = mixture(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
+        let wanted: Wanted = test.judge.style(&tensor(&scaled(&folder::read(picture)?, test.style_size, true)?, device)?)?;
+        let mut scores = Scores { name: name.clone(), content: 0.0, style: 0.0, before: 0.0 };
+        for path in &photos {
+            let photo = folder::read(path)?;
+            let result =
+                pollster::block_on(restyle(&session, &photo, &mixture, false)).with_context(|| path.display().to_string())?;
+            let x = tensor(&photo, device)?;
+            let content = test.judge.content(&x)?;
+            let losses = test.judge.losses(&tensor(&result, device)?, &content, &wanted)?;
+            let before = test.judge.losses(&x, &content, &wanted)?;
+            let part = 1.0 / photos.len() as f64;
+            scores.content += part * number(&losses.content)?;
+            scores.style += part * number(&losses.style)?;
+            scores.before += part * number(&before.style)?;
+            progress();
+        }
+        all.push(scores);
+    }
+    Ok(all)
+}

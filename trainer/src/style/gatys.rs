@@ -1,0 +1,141 @@
+//! One picture, optimised pixel by pixel (Gatys et al. 2015, arXiv:1508.06576).
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use candle_core::{Tensor, Var};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::judge::{Judge, Losses, Wanted};
+use crate::optimizer::{Adam, AdamConfig, Hyper, Lbfgs, LbfgsConfig, Optimizer, Sgd, SgdConfig};
+
+/// What moves the pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mover {
+    /// L-BFGS with a line search, as in the paper.
+    #[default]
+    Lbfgs,
+    /// Gradient descent with momentum.
+    Sgd,
+    /// Adam.
+    Adam,
+}
+
+impl Mover {
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Lbfgs => "L-BFGS",
+            Self::Sgd => "SGD",
+            Self::Adam => "Adam",
+        }
+    }
+
+    /// A step that is neither lost nor wild on relative losses of a picture in 0..1.
+    pub fn usual_rate(self) -> f64 {
+        match self {
+            Self::Lbfgs => 1.0,
+            Self::Sgd => 20.0,
+            Self::Adam => 0.02,
+        }
+    }
+}
+
+/// What a step found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// Steps so far.
+    pub step: u64,
+    /// The weighted sum.
+    pub loss: f64,
+    /// Of the content.
+    pub content: f64,
+    /// Of the style.
+    pub style: f64,
+    /// Evaluations of the loss and its gradient so far.
+    pub evaluations: u64,
+}
+
+/// A picture on its way.
+pub struct Optimisation<'a> {
+    judge: &'a Judge,
+    content: Tensor,
+    style: Wanted,
+    pixels: BTreeMap<String, Var>,
+    mover: Moving,
+    rate: f64,
+    evaluations: u64,
+    step: u64,
+}
+
+enum Moving {
+    Lbfgs(Box<Lbfgs>),
+    First(Box<dyn Optimizer>),
+}
+
+const PIXELS: &str = "pixels";
+
+impl<'a> Optimisation<'a> {
+    /// From `start` `[1, 3, H, W]` towards the content of one picture and a style.
+    ///
+    /// # Errors
+    /// When the pictures are too small for the network, or the device fails.
+    pub fn new(judge: &'a Judge, content: &Tensor, style: Wanted, start: &Tensor, mover: Mover, rate: f64) -> Result<Self> {
+        let moving = match mover {
+            Mover::Lbfgs => Moving::Lbfgs(Box::new(Lbfgs::new(LbfgsConfig {
+                rate,
+                max_iterations: 1,
+                history: 20,
+                ..LbfgsConfig::default()
+            }))),
+            Mover::Sgd => Moving::First(Box::new(Sgd::new(SgdConfig { momentum: 0.9, ..SgdConfig::default() }))),
+            Mover::Adam => Moving::First(Box::new(Adam::new(AdamConfig::default(), 0.0))),
+        };
+        let pixels = BTreeMap::from([(PIXELS.to_owned(), Var::from_tensor(start)?)]);
+        Ok(Self { judge, content: judge.content(content)?, style, pixels, mover: moving, rate, evaluations: 0, step: 0 })
+    }
+
+    /// The picture as it is now, `[1, 3, H, W]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn picture(&self) -> Result<Tensor> {
+        Ok(self.pixels.get(PIXELS).context("no pixels")?.as_detached_tensor().clamp(0.0, 1.0)?)
+    }
+
+    /// One step; what was found before it.
+    ///
+    /// # Errors
+    /// When the loss is not a number, or the device fails.
+    pub fn step(&mut self) -> Result<Point> {
+        let Self { judge, content, style, pixels, .. } = self;
+        let var = pixels.get(PIXELS).context("no pixels")?.clone();
+        let mut first: Option<[f64; 3]> = None;
+        let mut count = 0;
+        let mut evaluate = || -> Result<(f64, BTreeMap<String, Tensor>)> {
+            let Losses { total, content, style } = judge.losses(var.as_tensor(), content, style)?;
+            let number = |t: &Tensor| -> Result<f64> { Ok(t.to_scalar::<f32>()?.into()) };
+            let values = [number(&total)?, number(&content)?, number(&style)?];
+            first.get_or_insert(values);
+            count += 1;
+            let gradients = total.backward()?;
+            let gradient = gradients.get(&var).context("no gradient")?.clone();
+            Ok((values[0], BTreeMap::from([(PIXELS.to_owned(), gradient)])))
+        };
+        match &mut self.mover {
+            Moving::Lbfgs(lbfgs) => drop(lbfgs.step(pixels, &mut evaluate)?),
+            Moving::First(optimizer) => {
+                let (loss, gradients) = evaluate()?;
+                anyhow::ensure!(loss.is_finite(), "the loss is {loss}: a lower --lr may help");
+                optimizer.step(pixels, &gradients, &Hyper { rate: self.rate, momentum: None, share: &|_| 1.0 })?;
+            }
+        }
+        let [loss, content, style] = first.context("no loss")?;
+        self.evaluations += count;
+        let point = Point { step: self.step, loss, content, style, evaluations: self.evaluations };
+        self.step += 1;
+        Ok(point)
+    }
+}

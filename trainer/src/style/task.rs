@@ -1,0 +1,129 @@
+//! Fast style transfer as something to learn (Johnson et al. 2016, arXiv:1603.08155; Dumoulin et al. 2016, arXiv:1610.07629).
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use rand::RngExt;
+use shared::Scope;
+use shared::checkpoint::{Checkpoint, Metadata, Style};
+use shared::engine::candle::Constants;
+use shared::models::{ImageConfig, ImageNetwork, TransformNetConfig};
+use shared::picture::Picture;
+
+use super::config::only;
+use super::crops::Crops;
+use super::judge::{Judge, Wanted};
+use super::pictures::{picture, resized_square, sheet, tensor};
+use crate::learner::{Sample, Task, Validation};
+use crate::seed;
+
+/// Redraws a crop in one style at a time, as a network that judges would have it.
+pub struct Restyling {
+    /// The network.
+    pub network: TransformNetConfig,
+    /// What its styles are called.
+    pub names: Vec<Style>,
+    /// The first style that is learnt.
+    pub first: usize,
+    /// What the styles from there on are.
+    pub styles: Vec<Wanted>,
+    /// What judges.
+    pub judge: Judge,
+    /// What is redrawn.
+    pub crops: Crops,
+    /// What is kept back.
+    pub validation: Vec<Picture>,
+    /// Crops a batch.
+    pub batch: usize,
+    /// Side of a crop.
+    pub size: usize,
+    /// Weight of changing nothing, where nothing is to change.
+    pub identity: f64,
+}
+
+/// Crops in host memory, and which style is for each.
+pub struct Batch(Vec<(Vec<f32>, usize)>);
+
+impl Restyling {
+    fn config(&self) -> ImageConfig {
+        ImageConfig::TransformNet(self.network)
+    }
+
+    /// The loss of one crop `[1, 3, H, W]` in one style.
+    fn crop_loss(&self, model: &ImageNetwork<Tensor>, crop: &Tensor, style: usize, dtype: DType) -> Result<Tensor> {
+        let mixture = only(style, self.network.styles, crop.device())?.to_dtype(dtype)?;
+        let output = model.restyle(&crop.to_dtype(dtype)?, &mixture)?.to_dtype(DType::F32)?;
+        match style.checked_sub(self.first).and_then(|i| self.styles.get(i)) {
+            Some(wanted) => Ok(self.judge.losses(&output, &self.judge.content(crop)?, wanted)?.total),
+            None => Ok(((output - crop)?.abs()?.mean_all()? * self.identity)?),
+        }
+    }
+
+    /// Styles that are drawn from: new ones only, and where all are new also the one that changes nothing.
+    fn drawn(&self) -> std::ops::Range<usize> {
+        if self.first == 1 { 0..self.network.styles } else { self.first..self.network.styles }
+    }
+}
+
+impl Task for Restyling {
+    type Model = ImageNetwork<Tensor>;
+    type Batch = Batch;
+
+    fn metadata(&self) -> Metadata {
+        Metadata { styles: self.names.clone(), ..Metadata::new(self.config()) }
+    }
+
+    fn model(&self, scope: &Scope<Tensor>) -> shared::Result<Self::Model> {
+        ImageNetwork::new(&self.config(), scope)
+    }
+
+    fn batch(&self, step: u64, _: f64) -> Batch {
+        let mut rng = seed::rng(self.crops.seed(), "styles", step);
+        Batch((0..self.batch).map(|i| (self.crops.crop(step, i), rng.random_range(self.drawn()))).collect())
+    }
+
+    fn describe(&self, step: u64) -> String {
+        format!("number {step} of seed {}", self.crops.seed())
+    }
+
+    fn loss(&self, model: &Self::Model, batch: Batch, device: &Device, dtype: DType) -> Result<Tensor> {
+        let mut losses = Vec::with_capacity(batch.0.len());
+        for (crop, style) in batch.0 {
+            let crop = Tensor::from_vec(crop, (1, 3, self.size, self.size), device)?;
+            losses.push(self.crop_loss(model, &crop, style, dtype)?);
+        }
+        Ok(Tensor::stack(&losses, 0)?.mean_all()?)
+    }
+
+    fn validate(&self, weights: &Checkpoint, device: &Device) -> Result<Validation> {
+        let source = Constants { tensors: &weights.tensors, device };
+        let model = ImageNetwork::new(&self.config(), &Scope::root(&source))?;
+        let styles = self.network.styles;
+        let [mut content, mut style, mut total] = [0.0f64; 3];
+        let mut shown = Vec::new();
+        let number = |t: &Tensor| -> Result<f64> { Ok(t.to_scalar::<f32>()?.into()) };
+        for (i, photo) in self.validation.iter().enumerate() {
+            let photo = resized_square(photo, 2 * self.size)?;
+            let x = tensor(&photo, device)?;
+            let wanted = self.judge.content(&x)?;
+            if i == 0 {
+                shown.push(photo);
+                shown.push(picture(&model.restyle(&x, &only(0, styles, device)?)?)?);
+            }
+            for (number_of, target) in self.styles.iter().enumerate() {
+                let y = model.restyle(&x, &only(self.first + number_of, styles, device)?)?;
+                let losses = self.judge.losses(&y, &wanted, target)?;
+                content += number(&losses.content)?;
+                style += number(&losses.style)?;
+                total += number(&losses.total)?;
+                if i == 0 {
+                    shown.push(picture(&y)?);
+                }
+            }
+        }
+        let count = (self.validation.len() * self.styles.len()).max(1) as f64;
+        // The one that decides must rise.
+        let metrics = vec![("gain", -total / count), ("content_loss", content / count), ("style_loss", style / count)];
+        let columns = (shown.len() as f64).sqrt().ceil() as usize;
+        Ok(Validation { loss: total / count, metrics, sample: Some(Sample::Picture(sheet(&shown, columns)?)) })
+    }
+}
