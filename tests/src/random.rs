@@ -8,9 +8,10 @@ use candle_core::{Device, Tensor};
 use image::{DynamicImage, ImageBuffer, ImageFormat, Rgba};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shared::checkpoint::{Checkpoint, Dense, Metadata};
+use shared::checkpoint::{Checkpoint, Dense, Metadata, Style};
 use shared::models::{ImageConfig, ImageNetwork, PlainConfig, RlfnConfig, SrResnetConfig};
 use shared::picture::Picture;
+use shared::pipeline::restyle::NONE;
 use shared::{Init, Result, Scope, Source};
 
 /// Hands out random parameters and remembers them.
@@ -39,7 +40,8 @@ impl Source<Tensor> for Random {
 pub fn checkpoint(config: ImageConfig, seed: u64) -> Checkpoint {
     let source = Random { rng: ChaCha8Rng::seed_from_u64(seed).into(), tensors: RefCell::default() };
     ImageNetwork::<Tensor>::new(&config, &Scope::root(&source)).expect("a random network");
-    let metadata = Metadata::new(config);
+    let style = |i| Style { name: if i == 0 { NONE.into() } else { format!("style{i}") }, title: format!("Style {i}") };
+    let metadata = Metadata { styles: (0..config.styles()).map(style).collect(), ..Metadata::new(config) };
     Checkpoint { metadata, tensors: source.tensors.into_inner() }
 }
 

@@ -172,7 +172,7 @@ impl<T: Tensor> Perceptual<T> {
         Ok(())
     }
 
-    /// torchvision numbers convolutions, ReLUs and poolings alike.
+    /// torchvision numbers convolutions, ReLUs and poolings alike. Of an odd size it drops the last row where ours pools it alone.
     fn vgg(&mut self, channels: &[usize], last: &str, scope: &Scope<T>) -> Result<()> {
         let features = scope.sub("features");
         self.layers.push(Layer::Conv(conv(3, 3, 1, &scope.sub(INPUT))?));

@@ -4,6 +4,7 @@ mod axis;
 mod events;
 mod folder;
 mod machine;
+pub mod page;
 pub mod plot;
 mod record;
 mod report;

@@ -28,6 +28,7 @@ use crate::runs::{RunFolder, machine, write_atomically};
 use crate::training::{Precision, Training};
 use crate::{style as restyling, superres as enlarging, translate as translating};
 
+pub use gatys::Goal;
 pub use superres::Settings as SuperresSettings;
 pub use translate::{DatesSettings, Settings as TranslateSettings};
 

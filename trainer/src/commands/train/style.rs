@@ -65,7 +65,7 @@ pub struct Settings {
     gram: Statistic,
     /// Layers whose statistics are style [default: those that suit the network].
     #[arg(long, value_delimiter = ',')]
-    layers: Vec<String>,
+    style_layers: Vec<String>,
     /// The layer that is content [default: the one that suits the network].
     #[arg(long, default_value = "")]
     content_layer: String,
@@ -104,7 +104,7 @@ impl Settings {
             add_to: self.add_to,
             objective: Objective {
                 gram: self.gram,
-                style_layers: self.layers,
+                style_layers: self.style_layers,
                 content_layer: self.content_layer,
                 style_weight: self.style_weight,
                 content_weight: self.content_weight,

@@ -4,16 +4,16 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use clap::{Args, Subcommand};
+use clap::Args;
 use shared::checkpoint::Checkpoint;
 use shared::models::CellKind;
 use shared::text::Tokenizer;
 use tracing::info;
 
-use super::train::network::{CellName, Choice, Kind, Sizes};
-use super::train::settings::TrainingArgs;
-use super::train::translate::{SENTENCES, config};
-use super::train::{How, Recipe, TOKENIZER, learn, listen, read_tokenizer};
+use crate::commands::train::network::{CellName, Choice, Kind, Sizes};
+use crate::commands::train::settings::TrainingArgs;
+use crate::commands::train::translate::{SENTENCES, config};
+use crate::commands::train::{How, Recipe, TOKENIZER, learn, listen, read_tokenizer};
 use crate::device;
 use crate::learner::Length;
 use crate::runs::{Record, RunFolder, plot, write_atomically};
@@ -22,20 +22,6 @@ use crate::translate::language;
 const EXAMPLES: &str = "Example:
   trainer ladder translate --src de --tgt en --data multi30k --steps 2000 --every 400
 A ladder that was stopped goes on with the same command; rungs that are finished are not trained again.";
-
-#[derive(Debug, Subcommand)]
-pub enum Task {
-    /// Compare networks for translation.
-    Translate(Box<Translate>),
-}
-
-impl Task {
-    pub fn run(self) -> Result<()> {
-        match self {
-            Self::Translate(args) => args.run(),
-        }
-    }
-}
 
 /// Trains a plain recurrent network, the same with one part more at a time, with all of them, from a language model, and a
 /// Transformer, on the same data with as many steps, and writes a table and the curves.
@@ -84,7 +70,7 @@ const RUNGS: [(&str, &str); 7] = [
 ];
 
 impl Translate {
-    fn run(self) -> Result<()> {
+    pub fn run(self) -> Result<()> {
         let name = self.name.clone().unwrap_or_else(|| format!("ladder-{}-{}", self.src, self.tgt));
         let root = Path::new("runs").join(name);
         // Before anything is learnt.

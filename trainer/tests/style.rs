@@ -1,0 +1,136 @@
+//! Style transfer from the command line, judged by a network with random weights.
+#![allow(clippy::unwrap_used)] // In a test, a panic is how it fails.
+
+mod command;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use command::{best, fail, folder, succeed};
+use rand::RngExt;
+use shared::checkpoint::{Checkpoint, Dense, Metadata, Precision};
+use shared::models::{ImageConfig, TransformNetConfig};
+use shared::picture::{Format, Picture};
+use trainer::data::dead_leaves;
+use trainer::seed;
+
+/// Two pictures, and a network that judges, of the layers of VGG-19's front.
+fn prepare(name: &str) -> std::path::PathBuf {
+    let folder = folder(name);
+    for (picture, name) in dead_leaves::pictures(2, 48, 1).into_iter().zip(["photo", "painting"]) {
+        fs::write(folder.join(format!("{name}.png")), picture.encode(Format::Png).unwrap()).unwrap();
+    }
+    let layers = [(0, 3, 3, 1), (2, 3, 64, 3), (5, 64, 64, 3), (9, 64, 128, 3), (12, 128, 128, 3), (16, 128, 256, 3)];
+    let mut rng = seed::rng(0, "judge", 0);
+    let mut tensors = BTreeMap::new();
+    for (number, inputs, outputs, kernel) in layers {
+        let dims = vec![outputs, inputs, kernel, kernel];
+        let bound = (6.0 / (inputs * kernel * kernel) as f32).sqrt();
+        let values = (0..dims.iter().product()).map(|_| rng.random_range(-bound..bound)).collect();
+        tensors.insert(format!("{number}.weight"), Dense { dims, values });
+        tensors.insert(format!("{number}.bias"), Dense { dims: vec![outputs], values: vec![0.0; outputs] });
+    }
+    // Any safetensors file will do; ours has metadata beside.
+    let metadata = Metadata::new(ImageConfig::TransformNet(TransformNetConfig { channels: 1, blocks: 1, styles: 0 }));
+    let judge = Checkpoint { metadata, tensors }.to_bytes(Precision::F16).unwrap();
+    fs::write(folder.join("judge.safetensors"), judge).unwrap();
+    folder
+}
+
+const SMALL: [&str; 12] =
+    ["--judge", "judge.safetensors", "--channels", "4", "--blocks", "1", "--batch", "1", "--size", "32", "--ema", "0"];
+
+fn read(path: &Path) -> Picture {
+    Picture::decode(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn gatys_brings_a_picture_closer_and_keeps_colours_where_it_shall() {
+    let folder = prepare("gatys");
+    let goal = ["--judge", "judge.safetensors", "--content", "photo.png", "--style", "painting.png:2", "--style", "photo.png:1"];
+    for (name, more) in [
+        ("lbfgs", &["--keep-colours"][..]),
+        ("adam", &["--optimizer", "adam", "--gram", "diagonal", "--start", "median-noise"]),
+        ("sgd", &["--optimizer", "sgd", "--gram", "stats", "--start", "noise", "--smoothness", "0.1"]),
+    ] {
+        let rest = ["--sizes", "32,48", "--steps", "4", "--pictures", "2", "--name", name];
+        succeed(&folder, &[&["train", "gatys"][..], &goal, &rest, more].concat());
+        let run = folder.join("runs").join(name);
+        let losses: Vec<f64> = csv_column(&run.join("metrics.csv"), "loss");
+        assert_eq!(losses.len(), 8);
+        assert!(losses[3] < losses[0] && losses[7] < losses[4], "{name}: {losses:?}");
+        assert_eq!(read(&run.join("result.png")).width(), 48);
+        assert_eq!(read(&run.join("sheet.png")).width(), 2 * 48 + 4);
+    }
+    let said = fail(&folder, &[&["train", "gatys"][..], &goal, &["--layers", "relu7_7"]].concat());
+    assert!(said.contains("relu7_7") && said.contains("relu3_1"), "{said}");
+    let said =
+        fail(&folder, &["train", "gatys", "--judge", "none.safetensors", "--content", "photo.png", "--style", "photo.png"]);
+    assert!(said.contains("none.safetensors") && said.contains("trainer data perceptual"), "{said}");
+}
+
+#[test]
+fn the_ways_of_gatys_are_compared_on_one_page() {
+    let folder = prepare("ladder-gatys");
+    let goal = ["--judge", "judge.safetensors", "--content", "photo.png", "--style", "painting.png", "--size", "32"];
+    succeed(&folder, &[&["ladder", "gatys", "--steps", "2"][..], &goal].concat());
+    let page = fs::read_to_string(folder.join("runs/ladder-gatys/report.html")).unwrap();
+    assert_eq!(page.matches("data:image/png").count(), 5);
+    assert!(page.contains("| SGD | 6 | 6 |"), "{page}");
+}
+
+#[test]
+fn a_network_of_styles_learns_grows_and_restyles() {
+    let folder = prepare("style");
+    let train = |more: &[&str]| succeed(&folder, &[&["train", "style", "--data", "photo.png"][..], &SMALL, more].concat());
+    train(&["--style", "first=painting.png", "--steps", "30", "--every", "30", "--name", "one"]);
+    let one = best(&folder, "one");
+    train(&["--style", "second=photo.png", "--add-to", &one.to_string_lossy(), "--steps", "6", "--every", "6", "--name", "two"]);
+    let (before, after) = (Checkpoint::read(&one).unwrap(), Checkpoint::read(&best(&folder, "two")).unwrap());
+    let names: Vec<&str> = after.metadata.styles.iter().map(|style| style.name.as_str()).collect();
+    assert_eq!(names, ["none", "first", "second"]);
+    let mut learnt = false;
+    for (name, tensor) in &after.tensors {
+        if !name.contains(".norm.") {
+            assert_eq!(tensor, &before.tensors[name], "{name} is not the new style's");
+            continue;
+        }
+        for (old, new) in before.tensors[name].values.chunks_exact(2).zip(tensor.values.chunks_exact(3)) {
+            assert_eq!(old, &new[..2], "{name}: the other styles stay");
+            learnt |= new[2] != (old[0] + old[1]) / 2.0;
+        }
+    }
+    assert!(learnt, "the new style has learnt nothing");
+
+    let two = best(&folder, "two");
+    let weights = two.to_string_lossy();
+    let listed = succeed(&folder, &["run", "style", "--weights", &weights, "--list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("second"));
+    let run = |style: &str, more: &[&str]| {
+        let out = format!("{}.png", style.replace([':', ','], "-"));
+        let rest = ["run", "style", "--weights", &*weights, "--style", style, "photo.png", "-o", &out];
+        succeed(&folder, &[&rest[..], more].concat());
+        read(&folder.join(out))
+    };
+    let (first, blend) =
+        (run("first", &[]), run("first:0.6,second:0.4", &["--strength", "0.8", "--size", "30", "--keep-colours"]));
+    assert_eq!((first.width(), blend.width()), (48, 30));
+    let said = fail(&folder, &["run", "style", "--weights", &weights, "--style", "monet", "photo.png", "-o", "x.png"]);
+    assert!(said.contains("monet") && said.contains("second"), "{said}");
+
+    let measured = ["--judge", "judge.safetensors", "--data", "photo.png", "--style", "first=painting.png", "--style-size", "32"];
+    let scores = succeed(&folder, &[&["eval", "style", "--json", "--weights", &*weights][..], &measured].concat());
+    assert!(String::from_utf8_lossy(&scores.stdout).contains(r#"[{"name":"first","content":"#));
+    let title = ["--title", "first=The First, nobody, 2026", "--models", "models"];
+    succeed(&folder, &[&["publish", "style", "--weights", &*weights][..], &measured, &title].concat());
+    let card = fs::read_to_string(folder.join("models/style.md")).unwrap();
+    assert!(card.contains("`first`: The First, nobody, 2026") && card.contains("| `first` |"), "{card}");
+}
+
+fn csv_column(path: &Path, name: &str) -> Vec<f64> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let column = lines.next().unwrap().iter().position(|head| *head == name).unwrap();
+    lines.map(|line| line[column].parse().unwrap()).collect()
+}
