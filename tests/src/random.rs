@@ -11,7 +11,6 @@ use rand_chacha::ChaCha8Rng;
 use shared::checkpoint::{Checkpoint, Dense, Metadata, Style};
 use shared::models::{ImageConfig, ImageNetwork, PlainConfig, RlfnConfig, SrResnetConfig};
 use shared::picture::Picture;
-use shared::pipeline::restyle::NONE;
 use shared::{Init, Result, Scope, Source};
 
 /// Hands out random parameters and remembers them.
@@ -40,7 +39,7 @@ impl Source<Tensor> for Random {
 pub fn checkpoint(config: ImageConfig, seed: u64) -> Checkpoint {
     let source = Random { rng: ChaCha8Rng::seed_from_u64(seed).into(), tensors: RefCell::default() };
     ImageNetwork::<Tensor>::new(&config, &Scope::root(&source)).expect("a random network");
-    let style = |i| Style { name: if i == 0 { NONE.into() } else { format!("style{i}") }, title: format!("Style {i}") };
+    let style = |i| Style { name: format!("style{i}"), title: format!("Style {i}") };
     let metadata = Metadata { styles: (0..config.styles()).map(style).collect(), ..Metadata::new(config) };
     Checkpoint { metadata, tensors: source.tensors.into_inner() }
 }

@@ -9,7 +9,7 @@ use shared::checkpoint::{Checkpoint, Precision};
 use shared::engine::webgpu::Context;
 use shared::models::{ImageConfig, TransformNetConfig};
 use shared::picture::Picture;
-use shared::pipeline::restyle::{NONE, mixture, restyle};
+use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
 use tests::gpu;
 use tests::random::{self, Kind};
@@ -33,6 +33,10 @@ fn photo(width: u32, height: u32) -> Picture {
     random::picture(width, height, Kind { deep: true, alpha: false }, 5)
 }
 
+fn look(mixture: &[f32]) -> Look {
+    Look { mixture: mixture.into(), strength: 1.0, keep_colours: false }
+}
+
 fn planes(picture: &Picture) -> Vec<f32> {
     picture.planes(picture.bounds(), 0, 3)
 }
@@ -49,11 +53,11 @@ fn any_size_is_restyled_whole_and_alpha_stays() {
     let session = on_cpu(&checkpoint());
     for (width, height) in SIZES {
         let picture = random::picture(width, height, Kind { deep: false, alpha: true }, 5);
-        let result = block_on(restyle(&session, &picture, &[0.2, 0.5, 0.3], false)).unwrap();
+        let result = block_on(restyle(&session, &picture, &look(&[0.2, 0.5, 0.3]))).unwrap();
         assert_eq!((result.width(), result.height()), (picture.width(), picture.height()));
         let alpha = |p: &Picture| p.planes(p.bounds(), 3, 1);
         assert_eq!(alpha(&result), alpha(&picture));
-        assert_eq!(block_on(restyle(&session, &picture, &[0.2, 0.5, 0.3], false)).unwrap(), result, "twice the same");
+        assert_eq!(block_on(restyle(&session, &picture, &look(&[0.2, 0.5, 0.3]))).unwrap(), result, "twice the same");
     }
 }
 
@@ -68,7 +72,7 @@ fn webgpu_restyles_like_candle_and_follows_the_mixture() {
             let picture = photo(width, height);
             // The second mixture is for a plan that is there already.
             for mixture in [[1.0, 0.0, 0.0], [0.0, 0.75, 0.25]] {
-                let [a, b] = [&cpu, &gpu].map(|session| block_on(restyle(session, &picture, &mixture, false)).unwrap());
+                let [a, b] = [&cpu, &gpu].map(|session| block_on(restyle(session, &picture, &look(&mixture))).unwrap());
                 let off = furthest(&a, &b);
                 assert!(off <= allowed, "{width}x{height}, {mixture:?}: {off}");
             }
@@ -87,12 +91,12 @@ fn styles_and_strengths_differ_and_what_lies_between_lies_between() {
     let picture = photo(24, 24);
     let at = |parts: &[(&str, f32)], strength| {
         let parts: Vec<_> = parts.iter().map(|&(name, part)| (name.to_owned(), part)).collect();
-        block_on(restyle(&session, &picture, &mixture(&checkpoint.metadata.styles, &parts, strength).unwrap(), false)).unwrap()
+        block_on(restyle(&session, &picture, &Look::new(&checkpoint.metadata.styles, &parts, strength).unwrap())).unwrap()
     };
     let (one, other) = (at(&[("style1", 1.0)], 1.0), at(&[("style2", 1.0)], 1.0));
     assert!(furthest(&one, &other) > 0.01);
-    assert_eq!(at(&[("style1", 1.0)], 0.0), at(&[("style2", 1.0)], 0.0));
-    assert_eq!(at(&[(NONE, 1.0)], 1.0), at(&[], 1.0));
+    assert_eq!(at(&[("style1", 1.0)], 0.0), picture);
+    assert!(furthest(&at(&[("style1", 1.0)], 0.5), &one) < furthest(&picture, &one));
     let nearly = at(&[("style1", 0.999), ("style2", 0.001)], 1.0);
     assert!(furthest(&one, &nearly) < furthest(&one, &other) / 10.0);
 }
@@ -101,11 +105,11 @@ fn styles_and_strengths_differ_and_what_lies_between_lies_between() {
 fn a_mixture_must_be_of_the_networks_styles() {
     let session = on_cpu(&checkpoint());
     for mixture in [&[][..], &[1.0], &[0.25; 4]] {
-        let error = block_on(restyle(&session, &photo(16, 16), mixture, false)).unwrap_err().to_string();
+        let error = block_on(restyle(&session, &photo(16, 16), &look(mixture))).unwrap_err().to_string();
         assert!(error.contains("3 styles"), "{error}");
     }
     let plain = on_cpu(&random::tiny());
-    assert!(block_on(restyle(&plain, &photo(16, 16), &[1.0], false)).is_err());
+    assert!(block_on(restyle(&plain, &photo(16, 16), &look(&[1.0]))).is_err());
 }
 
 #[test]

@@ -5,56 +5,69 @@ use crate::picture::Picture;
 use crate::session::Session;
 use crate::{Error, Result};
 
-/// The network's first style changes nothing: what strength 0 is.
-pub const NONE: &str = "none";
-
 /// The network halves twice.
 const MULTIPLE: usize = 4;
 
 /// The widest border that the network mirrors, and one more for what is mirrored in it; at a quarter of the size, one.
 const SMALLEST: usize = 8;
 
-/// How much of each style: `strength` of `parts`, by name, which are made to sum to one, and the rest of [`NONE`].
-///
-/// # Errors
-/// [`Error::Picture`] naming a style that is not among `styles`, or a part or strength that is none.
-pub fn mixture(styles: &[Style], parts: &[(String, f32)], strength: f32) -> Result<Vec<f32>> {
-    let wrong = |why: String| Error::Picture(why);
-    if !(0.0..=1.0).contains(&strength) {
-        return Err(wrong(format!("a strength of {strength}; it must lie between 0 and 1")));
-    }
-    let place = |name: &str| styles.iter().position(|style| style.name == name);
-    let mut mixture = vec![0.0; styles.len()];
-    let sum: f32 = parts.iter().map(|(_, part)| part).sum();
-    for (name, part) in parts {
-        let known = || styles.iter().map(|style| style.name.as_str()).collect::<Vec<_>>().join(", ");
-        let at = place(name).ok_or_else(|| wrong(format!("there is no style “{name}”; there are {}", known())))?;
-        if !(part.is_finite() && *part >= 0.0 && sum > 0.0) {
-            return Err(wrong(format!("{part} of “{name}”; parts must be above 0")));
-        }
-        mixture[at] += strength * part / sum;
-    }
-    let rest = if parts.is_empty() { 1.0 } else { 1.0 - strength };
-    if let Some(none) = place(NONE).filter(|_| rest > 0.0) {
-        mixture[none] += rest;
-    }
-    Ok(mixture)
+/// How a picture is redrawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// How much of each of the network's styles; sums to one.
+    pub mixture: Vec<f32>,
+    /// How much of the result, 0 to 1; the rest is the picture as it was.
+    pub strength: f32,
+    /// Only the light changes, and every pixel keeps its hue.
+    pub keep_colours: bool,
 }
 
-/// Redraws `picture` in a mixture of the network's styles, whole: its norms see all of it, so there are no tiles. Any size will do;
-/// alpha stays. With `keep_colours` only the light changes, and every pixel keeps its hue.
+impl Look {
+    /// Parts of styles by name, made to sum to one; colours change.
+    ///
+    /// Strength is not part of the mixture: no scales and shifts give a photo back, because the first norm has taken its brightness
+    /// and contrast. A style that was trained to change nothing, beside seven others, came out brown.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] naming a style that is not among `styles`, or a part or strength that is none.
+    pub fn new(styles: &[Style], parts: &[(String, f32)], strength: f32) -> Result<Self> {
+        let wrong = |why: String| Error::Picture(why);
+        if !(0.0..=1.0).contains(&strength) {
+            return Err(wrong(format!("a strength of {strength}; it must lie between 0 and 1")));
+        }
+        let sum: f32 = parts.iter().map(|(_, part)| part).sum();
+        let mut mixture = vec![0.0; styles.len()];
+        for (name, part) in parts {
+            let known = || styles.iter().map(|style| style.name.as_str()).collect::<Vec<_>>().join(", ");
+            let at = styles.iter().position(|style| style.name == *name);
+            let at = at.ok_or_else(|| wrong(format!("there is no style “{name}”; there are {}", known())))?;
+            if !(part.is_finite() && *part >= 0.0 && sum > 0.0 && sum.is_finite()) {
+                return Err(wrong(format!("{part} of “{name}”; parts must be above 0")));
+            }
+            mixture[at] += part / sum;
+        }
+        if parts.is_empty() {
+            return Err(wrong("no style is named".to_owned()));
+        }
+        Ok(Self { mixture, strength, keep_colours: false })
+    }
+}
+
+/// Redraws `picture`, whole: the network's norms see all of it, so there are no tiles. Any size will do; alpha stays.
 ///
 /// # Errors
-/// [`Error::Shape`] when the network has not so many styles, or the engine's own: [`Error::Memory`] where a smaller picture may fit.
-pub async fn restyle(session: &Session, picture: &Picture, mixture: &[f32], keep_colours: bool) -> Result<Picture> {
+/// [`Error::Shape`] when the network has not as many styles as the mixture, or the engine's own: [`Error::Memory`] where a smaller
+/// picture may fit.
+pub async fn restyle(session: &Session, picture: &Picture, look: &Look) -> Result<Picture> {
     let (width, height) = (picture.width(), picture.height());
     let [w, h] = [width, height].map(|size| size.next_multiple_of(MULTIPLE).max(SMALLEST));
     let source = picture.planes(picture.bounds(), 0, 3);
-    let output = session.restyle(&stretch(&source, [height, width], [h, w]), h, w, mixture).await?;
+    let output = session.restyle(&stretch(&source, [height, width], [h, w]), h, w, &look.mixture).await?;
     let mut rgb = cut(&output, [h, w], [height, width]);
-    if keep_colours {
+    if look.keep_colours {
         recolour(&mut rgb, &source);
     }
+    rgb.iter_mut().zip(&source).for_each(|(new, old)| *new = old + look.strength * (new.clamp(0.0, 1.0) - old));
     let mut result = Picture::blank(width, height, picture)?;
     result.write_planes(picture.bounds(), 0, 3, &rgb);
     if picture.has_alpha() {
@@ -97,24 +110,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn styles() -> Vec<Style> {
-        [NONE, "wave", "scream"].map(|name| Style { name: name.into(), title: String::new() }).into()
-    }
-
     #[test]
     fn mixtures_sum_to_one() {
+        let styles = ["night", "wave", "scream"].map(|name| Style { name: name.into(), title: String::new() });
         let part = |name: &str, part| (name.to_owned(), part);
-        assert_eq!(mixture(&styles(), &[part("wave", 3.0), part("scream", 1.0)], 0.5).unwrap(), [0.5, 0.375, 0.125]);
-        assert_eq!(mixture(&styles(), &[part("scream", 0.2)], 1.0).unwrap(), [0.0, 0.0, 1.0]);
-        assert_eq!(mixture(&styles(), &[], 1.0).unwrap(), [1.0, 0.0, 0.0]);
+        let mixture = |parts: &[(String, f32)]| Look::new(&styles, parts, 0.5).unwrap().mixture;
+        assert_eq!(mixture(&[part("wave", 3.0), part("scream", 1.0)]), [0.0, 0.75, 0.25]);
+        assert_eq!(mixture(&[part("scream", 0.2)]), [0.0, 0.0, 1.0]);
         for (parts, strength, word) in [
             (vec![part("monet", 1.0)], 1.0, "monet"),
             (vec![part("wave", -1.0), part("scream", 2.0)], 1.0, "-1"),
             (vec![part("wave", 0.0)], 1.0, "above 0"),
             (vec![part("wave", f32::NAN)], 1.0, "NaN"),
-            (vec![], 1.5, "1.5"),
+            (vec![part("wave", f32::MAX), part("wave", f32::MAX)], 1.0, "above 0"),
+            (vec![part("wave", 1.0)], 1.5, "1.5"),
+            (vec![], 1.0, "no style"),
         ] {
-            let error = mixture(&styles(), &parts, strength).unwrap_err().to_string();
+            let error = Look::new(&styles, &parts, strength).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
     }

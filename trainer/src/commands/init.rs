@@ -7,7 +7,6 @@ use clap::Args;
 use shared::Scope;
 use shared::checkpoint::{Checkpoint, Dense, Metadata, Precision, Style};
 use shared::models::{ImageConfig, ImageNetwork};
-use shared::pipeline::restyle::NONE;
 use tracing::info;
 
 use super::writable;
@@ -60,8 +59,7 @@ pub fn random(config: &str, seed: u64) -> Result<Checkpoint> {
         }
     }
     let provenance = BTreeMap::from([("weights".to_owned(), format!("random, from the seed {seed}"))]);
-    let style =
-        |i| Style { name: if i == 0 { NONE.to_owned() } else { format!("style{i}") }, title: format!("Style {i}, at random") };
+    let style = |i| Style { name: format!("style{i}"), title: format!("Style {i}, at random") };
     let styles = (0..config.styles()).map(style).collect();
     Ok(Checkpoint { metadata: Metadata { provenance, styles, ..Metadata::new(config) }, tensors })
 }

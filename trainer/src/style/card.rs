@@ -6,7 +6,6 @@ use anyhow::{Result, bail};
 use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
 use shared::models::ImageConfig;
-use shared::pipeline::restyle::NONE;
 
 use super::evaluate::Scores;
 
@@ -22,7 +21,7 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
          Redraws a picture in the style of a painting, or of several at once, as strongly as one likes.\n\n\
          ## Styles\n\n"
     );
-    for style in checkpoint.metadata.styles.iter().filter(|style| style.name != NONE) {
+    for style in &checkpoint.metadata.styles {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "- `{}`: {}", style.name, style.title);
     }
@@ -32,7 +31,7 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
          - The transformation network of Johnson et al. 2016 (arXiv:1603.08155) with {} channels at full resolution and {} residual \
          blocks, mirrored borders, nearest-neighbour enlargement before a convolution\n\
          - Conditional instance norm (Dumoulin et al. 2016, arXiv:1610.07629): a style is a scale and a shift of every channel, and \
-         what lies between styles is what lies between those. One more, `{NONE}`, was trained to change nothing: strength 0\n\
+         what lies between styles is what lies between those\n\
          - {parameters} parameters, stored as f16 in {bytes} bytes\n\
          - Its norms see the whole picture, so it is not cut into tiles\n\
          - Input and output: RGB in 0..1, any size; sides are filled up to a multiple of 4\n\n\

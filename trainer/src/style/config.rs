@@ -12,7 +12,6 @@ use shared::Scope;
 use shared::checkpoint::{Checkpoint, Dense, Style};
 use shared::models::{ImageConfig, ImageNetwork, TransformNetConfig};
 use shared::picture::Picture;
-use shared::pipeline::restyle::NONE;
 use tracing::info;
 
 use super::crops::Crops;
@@ -44,8 +43,6 @@ pub struct Config {
     pub size: usize,
     /// Shorter side of the style pictures.
     pub style_size: usize,
-    /// Weight of changing nothing, for the style that changes nothing.
-    pub identity_weight: f64,
     /// Weights whose styles stay as they are, so that only those of `styles` are learnt, with nothing else of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_to: Option<PathBuf>,
@@ -100,13 +97,12 @@ impl Config {
         within("batch", self.batch as f64, 1.0, 256.0)?;
         within("size", self.size as f64, 32.0, 1024.0)?;
         within("style_size", self.style_size as f64, 32.0, 2048.0)?;
-        within("identity_weight", self.identity_weight, 0.0, 1e6)?;
         ensure!(self.size.is_multiple_of(4), "size is {}, and must be a multiple of 4", self.size);
         ensure!(!self.styles.is_empty(), "no style: name one with --style");
         for (i, style) in self.styles.iter().enumerate() {
             let plain = style.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             ensure!(plain && !style.name.is_empty(), "the style “{}”: a name has letters, digits and _ only", style.name);
-            let known = style.name == NONE || self.styles[..i].iter().any(|other| other.name == style.name);
+            let known = self.styles[..i].iter().any(|other| other.name == style.name);
             ensure!(!known, "two styles are called “{}”", style.name);
         }
         Ok(())
@@ -122,7 +118,7 @@ impl Config {
         let before = self.add_to.as_ref().map(|path| Checkpoint::read(path)).transpose()?;
         let mut names = match &before {
             Some(checkpoint) => checkpoint.metadata.styles.clone(),
-            None => vec![Style { name: NONE.to_owned(), title: "Nothing changed".to_owned() }],
+            None => Vec::new(),
         };
         let first = names.len();
         for StylePicture { name, .. } in &self.styles {
@@ -171,18 +167,7 @@ impl Config {
             ("batch", format!("{} crops of {} x {} pixels", self.batch, self.size, self.size)),
         ];
         run.provenance.extend(facts.map(|(fact, value)| (fact.to_owned(), value)));
-        let task = Restyling {
-            network,
-            names,
-            first,
-            styles,
-            judge,
-            crops,
-            validation,
-            batch: self.batch,
-            size: self.size,
-            identity: self.identity_weight,
-        };
+        let task = Restyling { network, names, first, styles, judge, crops, validation, batch: self.batch, size: self.size };
         Ok((task, run))
     }
 

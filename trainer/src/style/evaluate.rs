@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use serde::Serialize;
 use shared::checkpoint::Checkpoint;
-use shared::pipeline::restyle::{mixture, restyle};
+use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
 
 use super::config::StylePicture;
@@ -52,13 +52,12 @@ pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: 
     let number = |t: &candle_core::Tensor| -> Result<f64> { Ok(t.to_scalar::<f32>()?.into()) };
     let mut all = Vec::new();
     for StylePicture { name, picture } in test.styles {
-        let mixture = mixture(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
+        let look = Look::new(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
         let wanted: Wanted = test.judge.style(&tensor(&scaled(&folder::read(picture)?, test.style_size, true)?, device)?)?;
         let mut scores = Scores { name: name.clone(), content: 0.0, style: 0.0, before: 0.0 };
         for path in &photos {
             let photo = folder::read(path)?;
-            let result =
-                pollster::block_on(restyle(&session, &photo, &mixture, false)).with_context(|| path.display().to_string())?;
+            let result = pollster::block_on(restyle(&session, &photo, &look)).with_context(|| path.display().to_string())?;
             let x = tensor(&photo, device)?;
             let content = test.judge.content(&x)?;
             let losses = test.judge.losses(&tensor(&result, device)?, &content, &wanted)?;

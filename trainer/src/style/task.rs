@@ -1,6 +1,6 @@
 //! Fast style transfer as something to learn (Johnson et al. 2016, arXiv:1603.08155; Dumoulin et al. 2016, arXiv:1610.07629).
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 use shared::Scope;
@@ -36,11 +36,9 @@ pub struct Restyling {
     pub batch: usize,
     /// Side of a crop.
     pub size: usize,
-    /// Weight of changing nothing, where nothing is to change.
-    pub identity: f64,
 }
 
-/// Crops in host memory, and which style is for each.
+/// Crops in host memory, and which of the styles that are learnt is for each.
 pub struct Batch(Vec<(Vec<f32>, usize)>);
 
 impl Restyling {
@@ -48,19 +46,12 @@ impl Restyling {
         ImageConfig::TransformNet(self.network)
     }
 
-    /// The loss of one crop `[1, 3, H, W]` in one style.
+    /// The loss of one crop `[1, 3, H, W]` in one of the styles that are learnt.
     fn crop_loss(&self, model: &ImageNetwork<Tensor>, crop: &Tensor, style: usize, dtype: DType) -> Result<Tensor> {
-        let mixture = only(style, self.network.styles, crop.device())?.to_dtype(dtype)?;
+        let wanted = self.styles.get(style).context("no such style")?;
+        let mixture = only(self.first + style, self.network.styles, crop.device())?.to_dtype(dtype)?;
         let output = model.restyle(&crop.to_dtype(dtype)?, &mixture)?.to_dtype(DType::F32)?;
-        match style.checked_sub(self.first).and_then(|i| self.styles.get(i)) {
-            Some(wanted) => Ok(self.judge.losses(&output, &self.judge.content(crop)?, wanted)?.total),
-            None => Ok(((output - crop)?.abs()?.mean_all()? * self.identity)?),
-        }
-    }
-
-    /// Styles that are drawn from: new ones only, and where all are new also the one that changes nothing.
-    fn drawn(&self) -> std::ops::Range<usize> {
-        if self.first == 1 { 0..self.network.styles } else { self.first..self.network.styles }
+        Ok(self.judge.losses(&output, &self.judge.content(crop)?, wanted)?.total)
     }
 }
 
@@ -78,7 +69,7 @@ impl Task for Restyling {
 
     fn batch(&self, step: u64, _: f64) -> Batch {
         let mut rng = seed::rng(self.crops.seed(), "styles", step);
-        Batch((0..self.batch).map(|i| (self.crops.crop(step, i), rng.random_range(self.drawn()))).collect())
+        Batch((0..self.batch).map(|i| (self.crops.crop(step, i), rng.random_range(0..self.styles.len().max(1)))).collect())
     }
 
     fn describe(&self, step: u64) -> String {
@@ -107,7 +98,6 @@ impl Task for Restyling {
             let wanted = self.judge.content(&x)?;
             if i == 0 {
                 shown.push(photo);
-                shown.push(picture(&model.restyle(&x, &only(0, styles, device)?)?)?);
             }
             for (number_of, target) in self.styles.iter().enumerate() {
                 let y = model.restyle(&x, &only(self.first + number_of, styles, device)?)?;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use shared::picture::Format;
-use shared::pipeline::restyle::{mixture, restyle};
+use shared::pipeline::restyle::{Look, restyle};
 use tracing::info;
 
 use crate::commands::{Network, writable};
@@ -69,7 +69,7 @@ impl Style {
             styles.iter().for_each(|style| println!("{:width$}  {}", style.name, style.title));
             return Ok(());
         };
-        let mixture = mixture(styles, &self.style, self.strength)?;
+        let look = Look { keep_colours: self.keep_colours, ..Look::new(styles, &self.style, self.strength)? };
         let Some(format) = Format::from_path(&output) else {
             bail!("{}: its ending must be png, jpg or webp", output.display());
         };
@@ -80,7 +80,7 @@ impl Style {
             None => picture,
         };
         let began = std::time::Instant::now();
-        let result = pollster::block_on(restyle(&session, &picture, &mixture, self.keep_colours));
+        let result = pollster::block_on(restyle(&session, &picture, &look));
         let result = result.with_context(|| input.display().to_string())?;
         write_atomically(&output, &result.encode(format)?)?;
         let seconds = began.elapsed().as_secs_f64();

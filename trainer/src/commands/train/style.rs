@@ -78,9 +78,6 @@ pub struct Settings {
     /// Weight of total variation.
     #[arg(long, default_value_t = 0.0)]
     smoothness: f64,
-    /// Weight of changing nothing, where nothing is to change.
-    #[arg(long, default_value_t = 10.0)]
-    identity_weight: f64,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -100,7 +97,6 @@ impl Settings {
             batch: self.batch,
             size: self.size,
             style_size: self.style_size,
-            identity_weight: self.identity_weight,
             add_to: self.add_to,
             objective: Objective {
                 gram: self.gram,
