@@ -4,8 +4,24 @@
 use serde::{Deserialize, Serialize};
 
 use shared::catalogue::Model;
+use shared::checkpoint::Style;
 
 use super::{Choice, Engine, Gpu};
+
+/// How a picture is to be redrawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wish {
+    /// Styles by name, and how much of each.
+    pub parts: Vec<(String, f32)>,
+    /// How much of the result, 0 to 1.
+    pub strength: f32,
+    /// Whether every pixel keeps its hue.
+    pub keep_colours: bool,
+    /// Longest side; 0: as it is.
+    pub side: usize,
+    /// Width and height of a frame in the buffer; nothing: the picture that is open.
+    pub frame: Option<[usize; 2]>,
+}
 
 /// From the page to the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +51,26 @@ pub enum ToWorker {
         engine: Choice,
         /// Workers that may compute at the same time, where it is the CPU.
         workers: usize,
+    },
+    /// Load a network of many styles and say what they are called.
+    Styles {
+        /// Its number.
+        job: u32,
+        /// Which.
+        model: Box<Model>,
+        /// On what.
+        engine: Choice,
+    },
+    /// Redraw the picture that was opened last, or the RGBA of a frame in the buffer.
+    Restyle {
+        /// Its number.
+        job: u32,
+        /// With what.
+        model: Box<Model>,
+        /// On what.
+        engine: Choice,
+        /// How.
+        wish: Wish,
     },
     /// Stop enlarging, after the tile at hand.
     Stop,
@@ -126,6 +162,28 @@ pub enum FromWorker {
         /// In pixels.
         height: usize,
     },
+    /// The network is loaded.
+    Styles {
+        /// Of [`ToWorker::Styles`].
+        job: u32,
+        /// What it runs on.
+        engine: Engine,
+        /// What its styles are called.
+        styles: Vec<Style>,
+    },
+    /// The picture is redrawn; its RGBA is in the buffer.
+    Restyled {
+        /// Of [`ToWorker::Restyle`].
+        job: u32,
+        /// What it ran on.
+        engine: Engine,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
+        /// What it took, without fetching weights.
+        seconds: f64,
+    },
     /// The picture is enlarged.
     Done {
         /// Of [`ToWorker::Enlarge`].
@@ -162,6 +220,8 @@ impl FromWorker {
             | Self::Started { job, .. }
             | Self::Tile { job, .. }
             | Self::Redrawn { job, .. }
+            | Self::Styles { job, .. }
+            | Self::Restyled { job, .. }
             | Self::Done { job, .. }
             | Self::Stopped { job }
             | Self::Encoded { job }

@@ -1,6 +1,6 @@
 //! The interface. `index.html` holds all of its elements; this gives them life.
 //!
-//! Every room of the page (`enlarge`, `translate`) has a worker of its own, so that each goes on while the other works.
+//! Every room of the page (`enlarge`, `restyle`, `translate`) has a worker of its own, so that each goes on while the other works.
 
 mod card;
 mod catalogue;
@@ -8,6 +8,7 @@ mod dom;
 mod enlarge;
 mod link;
 mod offline;
+mod restyle;
 mod rooms;
 mod translate;
 
@@ -19,6 +20,7 @@ use web_sys::{HtmlElement, HtmlProgressElement, UrlSearchParams};
 use crate::messages::Choice;
 use dom::{by_id, later, warn, window};
 use enlarge::Enlarger;
+use restyle::Restyler;
 use translate::Interpreter;
 
 fn set_text(id: &str, text: &str) {
@@ -102,16 +104,18 @@ async fn begin() -> Result<(), JsValue> {
     // The worker is the largest download, so it starts first.
     let enlarger = Enlarger::new()?;
     let interpreter = Interpreter::new()?;
-    rooms::listen(&interpreter)?;
+    let restyler = Restyler::new()?;
+    rooms::listen(&interpreter, &restyler)?;
     let idle = {
-        let (enlarger, interpreter) = (enlarger.clone(), interpreter.clone());
-        move || enlarger.is_idle() && interpreter.is_idle()
+        let (enlarger, interpreter, restyler) = (enlarger.clone(), interpreter.clone(), restyler.clone());
+        move || enlarger.is_idle() && interpreter.is_idle() && restyler.is_idle()
     };
     offline::start(idle)?;
     match catalogue::fetch().await {
         Ok(catalogue) => {
             enlarger.set_catalogue(&catalogue);
             interpreter.set_catalogue(&catalogue);
+            restyler.set_catalogue(&catalogue);
             notice("");
         }
         Err(message) => notice(&format!("There are no models here. {}", crate::text::sentence(&message))),

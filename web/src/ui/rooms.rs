@@ -6,18 +6,19 @@ use wasm_bindgen::JsValue;
 use web_sys::HtmlElement;
 
 use super::dom::{by_id, document, on, warn, window};
+use super::restyle::Restyler;
 use super::translate::Interpreter;
 
-const ROOMS: [&str; 2] = ["enlarge", "translate"];
+const ROOMS: [&str; 3] = ["enlarge", "restyle", "translate"];
 
 /// Shows the room of the address, now and whenever it changes.
 ///
 /// # Errors
 /// When index.html lacks an element.
-pub fn listen(interpreter: &Rc<Interpreter>) -> Result<(), JsValue> {
-    let interpreter = interpreter.clone();
+pub fn listen(interpreter: &Rc<Interpreter>, restyler: &Rc<Restyler>) -> Result<(), JsValue> {
+    let (interpreter, restyler) = (interpreter.clone(), restyler.clone());
     let enter = move || {
-        if let Err(error) = enter(&interpreter) {
+        if let Err(error) = enter(&interpreter, &restyler) {
             warn("room", &error);
         }
     };
@@ -36,11 +37,16 @@ pub fn go(room: &str) -> Result<(), JsValue> {
     if wanted(&location.hash()?) == room { Ok(()) } else { location.set_hash(room) }
 }
 
+/// Whether the person is where pictures are restyled: what is dropped or pasted belongs there.
+pub fn is_restyle() -> bool {
+    window().and_then(|w| w.location().hash()).is_ok_and(|hash| wanted(&hash) == "restyle")
+}
+
 fn wanted(hash: &str) -> &'static str {
     ROOMS.into_iter().find(|room| hash.strip_prefix('#') == Some(room)).unwrap_or(ROOMS[0])
 }
 
-fn enter(interpreter: &Rc<Interpreter>) -> Result<(), JsValue> {
+fn enter(interpreter: &Rc<Interpreter>, restyler: &Rc<Restyler>) -> Result<(), JsValue> {
     let wanted = wanted(&window()?.location().hash()?);
     for room in ROOMS {
         by_id::<HtmlElement>(&format!("room-{room}"))?.set_hidden(room != wanted);
@@ -56,6 +62,11 @@ fn enter(interpreter: &Rc<Interpreter>) -> Result<(), JsValue> {
     }
     if wanted == "translate" {
         interpreter.enter();
+    }
+    if wanted == "restyle" {
+        restyler.enter();
+    } else {
+        restyler.leave();
     }
     Ok(())
 }

@@ -176,6 +176,9 @@ pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     on(document()?, "paste", move |event: ClipboardEvent| {
         let transfer = event.clipboard_data();
         let something = transfer.as_ref().is_some_and(|t| t.types().length() > 0);
+        if rooms::is_restyle() {
+            return;
+        }
         if pasted.open_transfer(transfer) {
             event.prevent_default();
         } else if something && pasted.is_here() && pasted.phase.get() == Phase::Idle {
@@ -216,7 +219,9 @@ fn listen_to_drops(app: &Rc<Enlarger>) -> Result<(), JsValue> {
         event.prevent_default();
         depth.set(0);
         show("veil", false);
-        dropped.open_transfer(event.data_transfer());
+        if !rooms::is_restyle() {
+            dropped.open_transfer(event.data_transfer());
+        }
     });
     Ok(())
 }

@@ -7,8 +7,8 @@ mod camera;
 mod input;
 mod options;
 mod run;
-mod sample;
-mod save;
+pub(in crate::ui) mod sample;
+pub(in crate::ui) mod save;
 mod viewer;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -193,6 +193,8 @@ impl Enlarger {
             (FromWorker::Stopped { .. }, _) => self.stopped(),
             (FromWorker::Encoded { .. }, Some(file)) => self.encoded(&file),
             (FromWorker::Failed { message, .. }, _) => self.failed(&message),
+            // Of the other room.
+            (FromWorker::Styles { .. } | FromWorker::Restyled { .. }, _) => {}
             (message, None) => warn("A message without its pixels", &JsValue::from_str(&format!("{message:?}"))),
         }
     }

@@ -116,7 +116,11 @@ async fn to_clipboard(picture: &Promise) -> Result<(), JsValue> {
     JsFuture::from(clipboard.unchecked_into::<web_sys::Clipboard>().write(&Array::of1(&item))).await.map(drop)
 }
 
-async fn to_blob(canvas: &HtmlCanvasElement, format: FileFormat, quality: Option<f64>) -> Result<Blob, JsValue> {
+/// What is on a canvas, as a file; `quality` from 0 to 1 where the format has one.
+///
+/// # Errors
+/// When the browser cannot encode it.
+pub async fn to_blob(canvas: &HtmlCanvasElement, format: FileFormat, quality: Option<f64>) -> Result<Blob, JsValue> {
     let promise = Promise::new(&mut |resolve, reject| {
         let quality = quality.map_or(JsValue::UNDEFINED, JsValue::from);
         if let Err(error) = canvas.to_blob_with_type_and_encoder_options(&resolve, format.mime(), &quality) {
@@ -127,7 +131,11 @@ async fn to_blob(canvas: &HtmlCanvasElement, format: FileFormat, quality: Option
     JsFuture::from(promise).await?.dyn_into().map_err(|_| "the browser could not encode it".into())
 }
 
-fn offer(file: &Blob, name: &str) -> Result<(), JsValue> {
+/// Has the browser download a file.
+///
+/// # Errors
+/// What the browser throws.
+pub fn offer(file: &Blob, name: &str) -> Result<(), JsValue> {
     let address = Url::create_object_url_with_blob(file)?;
     let link: HtmlAnchorElement = element("a", "unseen", "")?.unchecked_into();
     link.set_href(&address);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use futures_util::future::try_join_all;
 use shared::catalogue::Model;
-use shared::checkpoint::Checkpoint;
+use shared::checkpoint::{Checkpoint, Style};
 use shared::engine::webgpu::Context;
 use shared::models::ImageConfig;
 use shared::session::{self, Session};
@@ -32,6 +32,8 @@ pub struct Engines {
 pub struct Loaded {
     sha256: String,
     engine: Engine,
+    /// What its styles are called, where it has many.
+    pub styles: Vec<Style>,
     /// Here.
     pub session: Session,
     /// For more hands.
@@ -134,7 +136,8 @@ impl Engines {
         }
         let (sha256, engine, hands) = (model.sha256.clone(), engine.clone(), RefCell::default());
         let session = Session::new(&checkpoint, on)?;
-        let loaded = Rc::new(Loaded { sha256, engine, session, checkpoint: bytes, hands });
+        let styles = checkpoint.metadata.styles;
+        let loaded = Rc::new(Loaded { sha256, engine, styles, session, checkpoint: bytes, hands });
         *self.loaded.borrow_mut() = Some(loaded.clone());
         Ok(loaded)
     }

@@ -205,7 +205,11 @@ impl Job<'_> {
     }
 }
 
-async fn load(state: &State, job: u32, model: &Model, engine: &Engine) -> shared::Result<Rc<Loaded>> {
+/// The network of `model`, from where it is loaded, kept or served; the page is told how much has come.
+///
+/// # Errors
+/// When it cannot be fetched or does not fit.
+pub async fn load(state: &State, job: u32, model: &Model, engine: &Engine) -> shared::Result<Rc<Loaded>> {
     if let Some(loaded) = state.engines.loaded(&model.sha256, engine) {
         return Ok(loaded);
     }

@@ -3,6 +3,7 @@
 mod engines;
 mod enlarge;
 mod hand;
+mod restyle;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -51,6 +52,16 @@ impl State {
             ToWorker::Enlarge { job, model, engine, workers } => {
                 self.wanted.set(job);
                 if let Err(message) = enlarge::run(&self, job, &model, engine, workers).await {
+                    self.send(&FromWorker::Failed { job, message }, None);
+                }
+            }
+            ToWorker::Styles { job, model, engine } => {
+                if let Err(message) = restyle::styles(&self, job, &model, engine).await {
+                    self.send(&FromWorker::Failed { job, message }, None);
+                }
+            }
+            ToWorker::Restyle { job, model, engine, wish } => {
+                if let Err(message) = restyle::run(&self, job, &model, engine, &wish, buffer).await {
                     self.send(&FromWorker::Failed { job, message }, None);
                 }
             }
