@@ -75,6 +75,9 @@ impl Driver {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            // A test picture that moves, where a page asks for a camera; and it is allowed to.
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
             // Only this machine can be reached: whatever the page wants elsewhere fails, and Chromium logs it.
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             &profile,

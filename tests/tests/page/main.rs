@@ -2,6 +2,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod enlarge;
+mod restyle;
 mod translate;
 
 use std::fs;

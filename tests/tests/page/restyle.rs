@@ -1,0 +1,134 @@
+//! Pictures in the style of others.
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Device;
+use pollster::block_on;
+use shared::checkpoint::Checkpoint;
+use shared::picture::Picture;
+use shared::pipeline::restyle::{Look, restyle};
+use shared::session::{Engine, Session};
+use xtask::browser::Browser;
+
+use super::{Visit, is_clean, text};
+
+/// Nothing is being done, and nothing is left to do for the result.
+const SETTLED: &str = "document.getElementById('room-restyle').dataset.settled === 'true'";
+
+/// The result as hexadecimal RGBA, and its width.
+async fn result(browser: &Browser, id: &str) -> Result<(usize, Vec<u8>)> {
+    let read = format!(
+        "(c => [c.width, Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data, v => \
+         v.toString(16).padStart(2, '0')).join('')])(document.getElementById('{id}'))"
+    );
+    let value = browser.value(&read).await?;
+    let width = value[0].as_u64().context("no width")? as usize;
+    let hex = value[1].as_str().context("no pixels")?;
+    let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16);
+    Ok((width, (0..hex.len()).step_by(2).map(byte).collect::<Result<_, _>>()?))
+}
+
+/// Sets a slider or a menu as a person does.
+async fn set(browser: &Browser, id: &str, value: &str) -> Result<()> {
+    let set = "((e, v) => { e.value = v; e.dispatchEvent(new Event('input')); e.dispatchEvent(new Event('change')); })";
+    browser.value(&format!("void {set}(document.getElementById('{id}'), '{value}')")).await.map(drop)
+}
+
+/// Waits for a line about a result that is another than `before`.
+async fn redrawn(browser: &Browser, before: &str) -> Result<String> {
+    let facts = "document.getElementById('restyle-facts').textContent";
+    browser.until(&format!("{facts} !== '{before}' && {facts}.includes(' in ') && {SETTLED}"), 120).await?;
+    text(browser, "restyle-facts").await
+}
+
+/// The sample, opened and redrawn at 256 pixels in the first style.
+async fn opened(visit: &Visit, engine: &str) -> Result<Browser> {
+    let browser = visit.browser(&format!("?engine={engine}#restyle")).await?;
+    browser.until("document.querySelectorAll('#restyle-gallery button').length >= 7", 120).await?;
+    set(&browser, "restyle-side", if engine == "cpu" { "256" } else { "64" }).await?;
+    browser.click("#restyle-sample").await?;
+    redrawn(&browser, "").await?;
+    Ok(browser)
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn the_processor_restyles_like_the_trainer_and_follows_the_sliders() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = opened(&visit, "cpu").await?;
+    let checkpoint = Checkpoint::read(&visit.folder.path().join("models/style.safetensors"))?;
+    let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu))?;
+    let (width, source) = result(&browser, "restyle-before").await?;
+    let source = Picture::from_rgba8(width, source.len() / 4 / width, source)?;
+    let small = shared::imresize::resized(&source, 256, source.height() * 256 / source.width())?;
+    let styles = &checkpoint.metadata.styles;
+    let expect = |parts: &[(String, f32)], strength, keep_colours| -> Result<Vec<u8>> {
+        let look = Look { keep_colours, ..Look::new(styles, parts, strength)? };
+        Ok(block_on(restyle(&session, &small, &look))?.to_rgba8())
+    };
+    let close = |shown: &[u8], wanted: &[u8]| {
+        let off = |(a, b): (&u8, &u8)| a.abs_diff(*b);
+        shown.len() == wanted.len() && shown.iter().zip(wanted).map(off).max() <= Some(1)
+    };
+    let first = [(styles[0].name.clone(), 1.0)];
+    let (_, shown) = result(&browser, "restyle-result").await?;
+    ensure!(close(&shown, &expect(&first, 1.0, false)?), "the first style is another in the trainer");
+
+    let before = text(&browser, "restyle-facts").await?;
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    set(&browser, "restyle-strength", "40").await?;
+    redrawn(&browser, "").await?;
+    let (_, shown) = result(&browser, "restyle-result").await?;
+    ensure!(close(&shown, &expect(&first, 0.4, false)?), "strength 0.4 is another in the trainer; {before}");
+
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    browser.click("#restyle-blend").await?;
+    browser.click("#restyle-gallery button:nth-child(2)").await?;
+    browser.click("#restyle-keep").await?;
+    redrawn(&browser, "").await?;
+    // The last of three changes is what is shown.
+    browser.until(&format!("new Promise(r => setTimeout(() => r({SETTLED}), 1500))"), 60).await?;
+    let (_, shown) = result(&browser, "restyle-result").await?;
+    let blend = [(styles[0].name.clone(), 0.5), (styles[1].name.clone(), 0.5)];
+    ensure!(close(&shown, &expect(&blend, 0.4, true)?), "a blend that keeps colours is another in the trainer");
+
+    browser.choose_file("#restyle-file", "broken.png", b"no picture at all").await?;
+    browser.until("!document.getElementById('restyle-error').hidden", 60).await?;
+    ensure!(text(&browser, "restyle-error-text").await?.contains("broken.png"), "the file is not named");
+    is_clean(&browser).await?;
+    browser.close().await
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn webgpu_restyles_like_the_processor() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = opened(&visit, "webgpu").await?;
+    let (_, gpu) = result(&browser, "restyle-result").await?;
+    ensure!(text(&browser, "restyle-facts").await?.contains("adapter"), "it did not run on WebGPU");
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    set(&browser, "restyle-engine", "cpu").await?;
+    redrawn(&browser, "").await?;
+    let (_, cpu) = result(&browser, "restyle-result").await?;
+    let off = gpu.iter().zip(&cpu).map(|(a, b)| a.abs_diff(*b)).max();
+    ensure!(gpu.len() == cpu.len() && off <= Some(2), "off by {off:?} of 255");
+    browser.close().await
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn the_camera_is_restyled_live_and_a_picture_taken() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = visit.browser("?engine=cpu#restyle").await?;
+    browser.until("document.querySelectorAll('#restyle-gallery button').length >= 7", 120).await?;
+    set(&browser, "restyle-side", "256").await?;
+    browser.click("#restyle-camera").await?;
+    let facts = "document.getElementById('restyle-facts').textContent";
+    browser.until(&format!("{facts}.includes('frames a second')"), 60).await?;
+    let (width, frame) = result(&browser, "restyle-result").await?;
+    ensure!(width == 256 && frame.chunks(4).any(|p| p[..3] != frame[..3]), "the frame is empty");
+    browser.click("#restyle-take").await?;
+    redrawn(&browser, "").await?;
+    ensure!(browser.value("document.getElementById('restyle-video').srcObject").await?.is_null(), "the camera is still on");
+    ensure!(text(&browser, "restyle-name").await? == "Camera");
+    browser.close().await
+}
