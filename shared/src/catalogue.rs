@@ -16,7 +16,7 @@ pub struct Catalogue {
 /// One model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    /// What it does: `superres`, `translate` or `dates`.
+    /// What it does: `superres`, `style`, `translate` or `dates`.
     pub task: String,
     /// Its name.
     pub name: String,
@@ -139,6 +139,8 @@ impl Model {
                 facts.push(("SSIM on Set5".to_owned(), format!("{value:.4}")));
             } else if metric == "exact_match" {
                 facts.push(("Right".to_owned(), format!("{:.2} %", 100.0 * value)));
+            } else if metric == "style_loss" {
+                facts.push(("Style loss, 1 where there is nothing of the style".to_owned(), format!("{value:.3}")));
             } else if let Some(set) = set("_bleu") {
                 facts.push((format!("BLEU, {set}"), format!("{value:.1}")));
             } else if let Some(set) = set("_chrf") {

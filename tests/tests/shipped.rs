@@ -13,6 +13,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::checkpoint::Checkpoint;
 use shared::engine::webgpu::{Context, Precision};
+use shared::picture::Picture;
+use shared::pipeline::restyle::{Look, restyle};
 use shared::pipeline::search::Search;
 use shared::pipeline::translate::Translator;
 use shared::session::{Engine, Session};
@@ -110,6 +112,10 @@ fn every_model_loads_and_fits() {
         let metrics: BTreeMap<String, f64> = serde_json::from_value(model["metrics"].clone()).expect(name);
         assert_eq!(metrics, checkpoint.metadata.metrics, "{name}: the list and the file tell different measurements");
 
+        if text(&model, "task") == "style" {
+            redraws_in_every_style(&checkpoint);
+            continue;
+        }
         if text(&model, "task") != "superres" {
             Translator::new(&checkpoint, &Device::Cpu).expect(name);
             continue;
@@ -128,6 +134,36 @@ fn every_model_loads_and_fits() {
         };
         let worst = (0..output.len()).filter(inner).map(|i| (output[i] - 0.5).abs()).fold(0.0, f32::max);
         assert!(worst < 0.03, "{name}: a grey plane is off by {worst}");
+    }
+}
+
+/// It is trained: every style is another one, keeps the picture's edges, and uses what lies between black and white.
+fn redraws_in_every_style(checkpoint: &Checkpoint) {
+    let session = Session::new(checkpoint, Engine::Candle(Device::Cpu)).unwrap();
+    let styles = &checkpoint.metadata.styles;
+    assert!(styles.len() >= 7, "{} styles", styles.len());
+    let side = 64;
+    // Bright above, dark below.
+    let light = |i: usize| if i / side % side < side / 2 { 0.85 } else { 0.15 };
+    let planes: Vec<f32> = (0..3 * side * side).map(light).collect();
+    let picture = Picture::from_planes(side, side, &planes).unwrap();
+    let mut results: Vec<Vec<f32>> = Vec::new();
+    for style in styles {
+        let name = &style.name;
+        assert!(style.title.contains(", "), "{name} does not say who painted it: {}", style.title);
+        let look = Look::new(styles, &[(name.clone(), 1.0)], 1.0).unwrap();
+        let result = block_on(restyle(&session, &picture, &look)).unwrap();
+        let result = result.planes(result.bounds(), 0, 3);
+        let mean = |upper: bool| {
+            let half = (0..result.len()).filter(|i| (i / side % side < side / 2) == upper);
+            half.map(|i| result[i]).sum::<f32>() / (result.len() / 2) as f32
+        };
+        assert!(mean(true) > mean(false) + 0.05, "{name}: {} above, {} below", mean(true), mean(false));
+        for other in &results {
+            let off = other.iter().zip(&result).map(|(a, b)| (a - b).abs()).sum::<f32>() / result.len() as f32;
+            assert!(off > 0.02, "{name} is like another, {off}");
+        }
+        results.push(result);
     }
 }
 
@@ -170,12 +206,13 @@ fn every_card_names_the_data_and_the_figures() {
         let data =
             checkpoint.metadata.provenance.get("data").unwrap_or_else(|| panic!("{name} does not say what it learnt from"));
         assert!(card.contains(name) && card.contains(data.as_str()), "{name}: the card does not name the data, {data}");
-        let (metric, scale) = match text(&model, "task") {
-            "superres" => ("set5_psnr", 1.0),
-            "dates" => ("exact_match", 100.0),
-            _ => ("test_2016_flickr_bleu", 1.0),
+        let (metric, scale, digits) = match text(&model, "task") {
+            "superres" => ("set5_psnr", 1.0, 2),
+            "dates" => ("exact_match", 100.0, 2),
+            "style" => ("style_loss", 1.0, 4),
+            _ => ("test_2016_flickr_bleu", 1.0, 2),
         };
         let value = checkpoint.metadata.metrics.get(metric).unwrap_or_else(|| panic!("{name} has no {metric}"));
-        assert!(card.contains(&format!("{:.2}", scale * value)), "{name}: {metric} {value} is not in the card");
+        assert!(card.contains(&format!("{:.digits$}", scale * value)), "{name}: {metric} {value} is not in the card");
     }
 }

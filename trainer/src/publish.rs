@@ -12,7 +12,7 @@ use crate::runs::write_atomically;
 
 /// What the list says of a model beside what its weights do.
 pub struct Entry {
-    /// What it does: `superres`, `translate`, `dates`.
+    /// What it does: `superres`, `style`, `translate`, `dates`.
     pub task: &'static str,
     /// Its name.
     pub name: String,

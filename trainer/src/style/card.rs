@@ -7,7 +7,7 @@ use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
 use shared::models::ImageConfig;
 
-use super::evaluate::Scores;
+use super::evaluate::{Scores, mean};
 
 /// The model card, in Markdown.
 ///
@@ -56,6 +56,8 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
     for Scores { name, content, style, before } in scores {
         let _ = writeln!(text, "| `{name}` | {content:.3} | {style:.4} | {before:.3} |");
     }
+    let Scores { content, style, before, .. } = mean(scores);
+    let _ = writeln!(text, "| mean | {content:.3} | {style:.4} | {before:.3} |");
     let _ = write!(
         text,
         "\n```\ncargo run --release -p trainer -- eval style --weights web/models/{file} --judge FILE --style NAME=FILE --data DIR\n```\n\n\

@@ -27,6 +27,13 @@ pub struct Scores {
     pub before: f64,
 }
 
+/// The mean of all styles; zero of none.
+pub fn mean(all: &[Scores]) -> Scores {
+    let count = all.len().max(1) as f64;
+    let mean = |value: fn(&Scores) -> f64| all.iter().map(value).sum::<f64>() / count;
+    Scores { name: "mean".to_owned(), content: mean(|s| s.content), style: mean(|s| s.style), before: mean(|s| s.before) }
+}
+
 /// What is measured, and on what.
 pub struct Test<'a> {
     /// What judges.

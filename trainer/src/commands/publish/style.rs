@@ -8,6 +8,7 @@ use crate::commands::eval::StyleTest;
 use crate::device::Choice;
 use crate::publish::{Entry, publish, rounded};
 use crate::style::card::card;
+use crate::style::evaluate::mean;
 
 const EXAMPLES: &str = "Example:
   trainer publish style --weights runs/style/checkpoints/best.safetensors --judge vgg.safetensors --data BSDS500/val \\
@@ -58,11 +59,10 @@ impl Style {
         // What is measured is what the page gets.
         let mut checkpoint = rounded(&checkpoint)?;
         let scores = self.test.measure(&checkpoint, &self.device)?;
-        let count = scores.len().max(1) as f64;
-        let mean = |value: fn(&crate::style::evaluate::Scores) -> f64| scores.iter().map(value).sum::<f64>() / count;
+        let mean = mean(&scores);
         let rounded = |v: f64| (v * 1e4).round() / 1e4;
         checkpoint.metadata.metrics.clear();
-        let metrics = [("content_loss", mean(|s| s.content)), ("style_loss", mean(|s| s.style))];
+        let metrics = [("content_loss", mean.content), ("style_loss", mean.style)];
         checkpoint.metadata.metrics.extend(metrics.map(|(name, value)| (name.to_owned(), rounded(value))));
         let entry = Entry { task: "style", name: "style".to_owned(), scale: 1, quality: String::new() };
         publish(&self.models, entry, &checkpoint, |model| card(model, &checkpoint, &scores, &self.tested_on))
