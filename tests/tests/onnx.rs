@@ -176,7 +176,7 @@ impl Engine for Exported {
     }
 
     async fn model(&self, name: &str, checkpoint: &Checkpoint, dims: [usize; 4]) -> Result<(), String> {
-        let model = export::onnx(checkpoint, "network").map_err(|e| e.to_string())?;
+        let model = export::onnx(checkpoint, "network", &[]).map_err(|e| e.to_string())?;
         if !model.takes_any_size() {
             return Err("it is bound to a size".into());
         }

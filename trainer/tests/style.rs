@@ -119,6 +119,10 @@ fn a_network_of_styles_learns_grows_and_restyles() {
     let said = fail(&folder, &["run", "style", "--weights", &weights, "--style", "monet", "photo.png", "-o", "x.png"]);
     assert!(said.contains("monet") && said.contains("second"), "{said}");
 
+    let exported = succeed(&folder, &["export", &weights, "--style", "second", "--onnx", "second.onnx"]);
+    assert!(command::stderr(&exported).contains("opset 17"));
+    assert!(fail(&folder, &["export", &weights, "--onnx", "none.onnx"]).contains("--style"));
+
     let measured = ["--judge", "judge.safetensors", "--data", "photo.png", "--style", "first=painting.png", "--style-size", "32"];
     let scores = succeed(&folder, &[&["eval", "style", "--json", "--weights", &*weights][..], &measured].concat());
     assert!(String::from_utf8_lossy(&scores.stdout).contains(r#"[{"name":"first","content":"#));

@@ -53,8 +53,8 @@ pub fn all(root: &Path) -> Result<Vec<Network>> {
     let shipped = list.models.into_iter().filter_map(|Model { task, name, file }| {
         let kind = match task.as_str() {
             "superres" => Kind::Superres,
-            "style" => Kind::Style,
-            // No network from picture to picture.
+            // No network from picture to picture; that of the styles takes a mixture too, and the yardstick, of twice the channels,
+            // stands for it.
             _ => return None,
         };
         Some(Network { name, kind, weights: Weights::Shipped(file) })

@@ -7,6 +7,8 @@ mod translate;
 use anyhow::Result;
 use clap::Subcommand;
 
+pub use style::style_part;
+
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Enlarge a picture.

@@ -26,7 +26,7 @@ pub struct Style {
     #[arg(long)]
     list: bool,
     /// Styles, each with its part; without parts all count the same.
-    #[arg(long, value_name = "NAME[:PART]", value_delimiter = ',', value_parser = part, required_unless_present = "list")]
+    #[arg(long, value_name = "NAME[:PART]", value_delimiter = ',', value_parser = style_part, required_unless_present = "list")]
     style: Vec<(String, f32)>,
     /// How much of the styles, from 0 to 1.
     #[arg(long, default_value_t = 1.0)]
@@ -46,7 +46,11 @@ pub struct Style {
     output: Option<PathBuf>,
 }
 
-fn part(text: &str) -> Result<(String, f32), String> {
+/// A style and its part, as command lines have them.
+///
+/// # Errors
+/// When the part is no number above 0.
+pub fn style_part(text: &str) -> Result<(String, f32), String> {
     match text.split_once(':') {
         Some((name, part)) => match part.parse::<f32>() {
             Ok(part) if part > 0.0 && part.is_finite() => Ok((name.to_owned(), part)),
