@@ -63,7 +63,8 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
         "\n```\ncargo run --release -p trainer -- eval style --weights web/models/{file} --judge FILE --style NAME=FILE --data DIR\n```\n\n\
          ## Limits\n\n\
          Strokes have the size, in pixels, that they had in training: a large picture gets small ones, so shrink it first for a bolder \
-         look. Faces lose their likeness. A blend is a look of its own, not the sum of two.\n",
+         look. Faces lose their likeness. Some \
+         pictures get a dark, blurred spot in an even part: one place of a feature map takes most of an instance norm's variance. A blend is a look of its own, not the sum of two.\n",
     );
     Ok(text)
 }
