@@ -8,9 +8,8 @@ use crate::{Result, Scope};
 /// Side of the picture that is recorded. No trace of it stays; it is wide enough for any padding and stride.
 const SIDE: usize = 64;
 
-/// The network of `checkpoint` under the name `name`, from `[batch, 3, height, width]` to a picture in its layout; one of many styles
-/// in `mixture` of them, which is empty elsewhere. The
-/// checkpoint's metadata is the model's too, under the same key.
+/// The network of `checkpoint` under the name `name`, from `[batch, 3, height, width]` to a picture in its layout; one of many
+/// styles in `mixture` of them, which is empty elsewhere. The checkpoint's metadata is the model's too, under the same key.
 ///
 /// # Errors
 /// [`crate::Error::Checkpoint`] when the weights do not fit the configuration, [`crate::Error::Onnx`] when ONNX cannot hold the

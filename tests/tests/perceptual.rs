@@ -93,8 +93,7 @@ fn features_are_those_of_numpy() {
     for (kind, layers) in golden() {
         let waves = Waves(prepared(kind, BTreeMap::new()));
         let names: Vec<&str> = layers.iter().map(|(name, ..)| *name).collect();
-        let last = names[names.len() - 1];
-        let network = Perceptual::new(kind, last, &Scope::root(&waves)).unwrap();
+        let network = Perceptual::new(kind, &names, &Scope::root(&waves)).unwrap();
         let features = network.features(&picture, &names).unwrap();
         assert_eq!(features.len(), layers.len());
         for ((name, feature), (wanted, [c, h, w], [mean, deviation, middle])) in features.iter().zip(layers) {
@@ -124,6 +123,7 @@ fn a_network_is_known_by_its_tensors_and_a_layer_that_is_not_there_is_named() {
     assert!(PerceptualKind::of(&tensors(&[("head.weight", &[3, 3])])).unwrap_err().to_string().contains("VGG-19"));
 
     let waves = Waves(prepared(PerceptualKind::Vgg19Front, BTreeMap::new()));
-    let error = Perceptual::new(PerceptualKind::Vgg19Front, "relu9_9", &Scope::root(&waves)).map(drop).unwrap_err().to_string();
+    let error =
+        Perceptual::new(PerceptualKind::Vgg19Front, &["relu9_9"], &Scope::root(&waves)).map(drop).unwrap_err().to_string();
     assert!(error.contains("relu9_9") && error.contains("relu3_1"), "{error}");
 }

@@ -119,35 +119,33 @@ pub fn prepared(kind: PerceptualKind, mut tensors: Tensors) -> Tensors {
 }
 
 impl<T: Tensor> Perceptual<T> {
-    /// The network as far as the feature `last`, from what [`prepared`] gives.
+    /// The network as far as it must go for the features `wanted`, from what [`prepared`] gives.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] when there is no such feature, or a tensor is missing.
-    pub fn new(kind: PerceptualKind, last: &str, scope: &Scope<T>) -> Result<Self> {
+    pub fn new(kind: PerceptualKind, wanted: &[&str], scope: &Scope<T>) -> Result<Self> {
         let mut network = Self { layers: Vec::new() };
         match kind {
-            PerceptualKind::SqueezeNet => network.squeeze_net(last, scope)?,
-            PerceptualKind::Vgg16 => network.vgg(&VGG16, last, scope)?,
-            PerceptualKind::Vgg19 => network.vgg(&VGG19, last, scope)?,
-            PerceptualKind::Vgg19Front => network.front(last, scope)?,
+            PerceptualKind::SqueezeNet => network.squeeze_net(wanted, scope)?,
+            PerceptualKind::Vgg16 => network.vgg(&VGG16, wanted, scope)?,
+            PerceptualKind::Vgg19 => network.vgg(&VGG19, wanted, scope)?,
+            PerceptualKind::Vgg19Front => network.front(wanted, scope)?,
         }
-        if network.ends_with(last) {
-            return Ok(network);
-        }
-        let known = network.layers.iter().filter_map(Layer::name).collect::<Vec<_>>().join(", ");
-        Err(Error::Checkpoint(format!("{} has no layer “{last}”; it has {known}", kind.title())))
+        let Some(missing) = network.missing(wanted) else { return Ok(network) };
+        let known = network.names().collect::<Vec<_>>().join(", ");
+        Err(Error::Checkpoint(format!("{} has no layer “{missing}”; it has {known}", kind.title())))
     }
 
-    /// Layers that pictures go through.
-    pub fn depth(&self) -> usize {
-        self.layers.len()
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.layers.iter().filter_map(Layer::name)
     }
 
-    fn ends_with(&self, last: &str) -> bool {
-        self.layers.last().and_then(Layer::name) == Some(last)
+    /// A feature that it does not give, so far.
+    fn missing<'a>(&self, wanted: &[&'a str]) -> Option<&'a str> {
+        wanted.iter().copied().find(|wanted| !self.names().any(|name| name == *wanted))
     }
 
-    fn squeeze_net(&mut self, last: &str, scope: &Scope<T>) -> Result<()> {
+    fn squeeze_net(&mut self, wanted: &[&str], scope: &Scope<T>) -> Result<()> {
         let features = scope.sub("features");
         self.layers.push(Layer::Conv(conv(3, 3, 1, &scope.sub(INPUT))?));
         let stem = conv(3, 64, 3, &features.sub(0))?.stride(2).padding(Padding::Zeros(0));
@@ -155,7 +153,7 @@ impl<T: Tensor> Perceptual<T> {
         let fires =
             [(3, 64, 16, 64), (4, 128, 16, 64), (6, 128, 32, 128), (7, 256, 32, 128), (9, 256, 48, 192), (10, 384, 48, 192)];
         for (number, inputs, squeezed, expanded) in fires.into_iter().chain([(11, 384, 64, 256), (12, 512, 64, 256)]) {
-            if self.ends_with(last) {
+            if self.missing(wanted).is_none() {
                 return Ok(());
             }
             if matches!(number, 3 | 6 | 9) {
@@ -173,12 +171,12 @@ impl<T: Tensor> Perceptual<T> {
     }
 
     /// torchvision numbers convolutions, ReLUs and poolings alike. Of an odd size it drops the last row where ours pools it alone.
-    fn vgg(&mut self, channels: &[usize], last: &str, scope: &Scope<T>) -> Result<()> {
+    fn vgg(&mut self, channels: &[usize], wanted: &[&str], scope: &Scope<T>) -> Result<()> {
         let features = scope.sub("features");
         self.layers.push(Layer::Conv(conv(3, 3, 1, &scope.sub(INPUT))?));
         let (mut inputs, mut number, mut block, mut place) = (3, 0, 1, 1);
         for &outputs in channels {
-            if self.ends_with(last) {
+            if self.missing(wanted).is_none() {
                 return Ok(());
             }
             if outputs == 0 {
@@ -194,7 +192,7 @@ impl<T: Tensor> Perceptual<T> {
     }
 
     /// Torch numbers paddings too.
-    fn front(&mut self, last: &str, scope: &Scope<T>) -> Result<()> {
+    fn front(&mut self, wanted: &[&str], scope: &Scope<T>) -> Result<()> {
         self.layers.push(Layer::Conv(conv(3, 3, 1, &scope.sub(0))?));
         let layers = [
             (2, 3, 64, "relu1_1"),
@@ -204,7 +202,7 @@ impl<T: Tensor> Perceptual<T> {
             (16, 128, 256, "relu3_1"),
         ];
         for (number, inputs, outputs, name) in layers {
-            if self.ends_with(last) {
+            if self.missing(wanted).is_none() {
                 return Ok(());
             }
             if matches!(number, 9 | 16) {
@@ -232,7 +230,7 @@ impl<T: Tensor> Perceptual<T> {
                 found.push((name, y.clone()));
             }
         }
-        match wanted.iter().find(|name| !found.iter().any(|(found, _)| found == *name)) {
+        match self.missing(wanted) {
             Some(missing) => Err(Error::Checkpoint(format!("there is no layer “{missing}”"))),
             None => Ok(found),
         }

@@ -15,7 +15,7 @@ use shared::picture::Picture;
 use tracing::info;
 
 use super::crops::Crops;
-use super::judge::{Judge, Objective, Wanted};
+use super::judge::{Judge, Objective, Statistics};
 use super::pictures::{scaled, tensor};
 use super::task::Restyling;
 use crate::data::{dead_leaves, folder};
@@ -114,7 +114,8 @@ impl Config {
     /// When a picture or a network cannot be read, or does not fit.
     pub fn prepare(&self, device: Device, bar: impl Fn(&str) -> indicatif::ProgressBar) -> Result<(Restyling, Run)> {
         let judge = Judge::open(&self.judge, self.objective.clone(), &device)?;
-        let styles: Vec<Wanted> = self.styles.iter().map(|style| self.wanted(style, &judge, &device)).collect::<Result<_>>()?;
+        let styles: Vec<Statistics> =
+            self.styles.iter().map(|style| self.wanted(style, &judge, &device)).collect::<Result<_>>()?;
         let before = self.add_to.as_ref().map(|path| Checkpoint::read(path)).transpose()?;
         let mut names = match &before {
             Some(checkpoint) => checkpoint.metadata.styles.clone(),
@@ -183,7 +184,7 @@ impl Config {
         }
     }
 
-    fn wanted(&self, style: &StylePicture, judge: &Judge, device: &Device) -> Result<Wanted> {
+    fn wanted(&self, style: &StylePicture, judge: &Judge, device: &Device) -> Result<Statistics> {
         let picture = scaled(&folder::read(&style.picture)?, self.style_size, true)?;
         judge.style(&tensor(&picture, device)?).with_context(|| style.picture.display().to_string())
     }

@@ -10,7 +10,7 @@ use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
 
 use super::config::StylePicture;
-use super::judge::{Judge, Wanted};
+use super::judge::{Judge, Statistics, number};
 use super::pictures::{scaled, tensor};
 use crate::data::folder;
 
@@ -56,26 +56,26 @@ pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: 
     let session = Session::new(checkpoint, Engine::Candle(device.clone()))?;
     let photos: Vec<_> = folder::find(test.data)?.into_iter().take(test.count).collect();
     ensure!(!photos.is_empty(), "{}: no photo to measure on", test.data.display());
-    let number = |t: &candle_core::Tensor| -> Result<f64> { Ok(t.to_scalar::<f32>()?.into()) };
-    let mut all = Vec::new();
-    for StylePicture { name, picture } in test.styles {
+    let style = |StylePicture { name, picture }: &StylePicture| -> Result<(Scores, Look, Statistics)> {
         let look = Look::new(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
-        let wanted: Wanted = test.judge.style(&tensor(&scaled(&folder::read(picture)?, test.style_size, true)?, device)?)?;
-        let mut scores = Scores { name: name.clone(), content: 0.0, style: 0.0, before: 0.0 };
-        for path in &photos {
-            let photo = folder::read(path)?;
-            let result = pollster::block_on(restyle(&session, &photo, &look)).with_context(|| path.display().to_string())?;
-            let x = tensor(&photo, device)?;
-            let content = test.judge.content(&x)?;
-            let losses = test.judge.losses(&tensor(&result, device)?, &content, &wanted)?;
-            let before = test.judge.losses(&x, &content, &wanted)?;
-            let part = 1.0 / photos.len() as f64;
-            scores.content += part * number(&losses.content)?;
-            scores.style += part * number(&losses.style)?;
-            scores.before += part * number(&before.style)?;
+        let wanted = test.judge.style(&tensor(&scaled(&folder::read(picture)?, test.style_size, true)?, device)?)?;
+        Ok((Scores { name: name.clone(), content: 0.0, style: 0.0, before: 0.0 }, look, wanted))
+    };
+    let mut styles = test.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
+    let part = 1.0 / photos.len() as f64;
+    // What a photo is like is found once, for all styles.
+    for path in &photos {
+        let photo = folder::read(path)?;
+        let x = tensor(&photo, device)?;
+        let (content, own) = (test.judge.content(&x)?, test.judge.style(&x)?);
+        for (scores, look, wanted) in &mut styles {
+            let result = pollster::block_on(restyle(&session, &photo, look)).with_context(|| path.display().to_string())?;
+            let [_, content, style] = test.judge.losses(&tensor(&result, device)?, &content, wanted)?.numbers()?;
+            scores.content += part * content;
+            scores.style += part * style;
+            scores.before += part * number(&own.distance(wanted)?)?;
             progress();
         }
-        all.push(scores);
     }
-    Ok(all)
+    Ok(styles.into_iter().map(|(scores, ..)| scores).collect())
 }

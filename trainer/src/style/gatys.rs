@@ -7,7 +7,7 @@ use candle_core::{Tensor, Var};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Judge, Losses, Wanted};
+use super::judge::{Judge, Statistics};
 use crate::optimizer::{Adam, AdamConfig, Hyper, Lbfgs, LbfgsConfig, Optimizer, Sgd, SgdConfig};
 
 /// What moves the pixels.
@@ -62,7 +62,7 @@ pub struct Point {
 pub struct Optimisation<'a> {
     judge: &'a Judge,
     content: Tensor,
-    style: Wanted,
+    style: Statistics,
     pixels: BTreeMap<String, Var>,
     mover: Moving,
     rate: f64,
@@ -90,7 +90,7 @@ impl<'a> Optimisation<'a> {
     ///
     /// # Errors
     /// When the pictures are too small for the network, or the device fails.
-    pub fn new(judge: &'a Judge, content: &Tensor, style: Wanted, start: &Tensor, mover: Mover, rate: f64) -> Result<Self> {
+    pub fn new(judge: &'a Judge, content: &Tensor, style: Statistics, start: &Tensor, mover: Mover, rate: f64) -> Result<Self> {
         let moving = match mover {
             Mover::Lbfgs => Moving::Lbfgs(Box::new(Lbfgs::new(LbfgsConfig {
                 rate,
@@ -140,12 +140,11 @@ impl<'a> Optimisation<'a> {
                 first.get_or_insert(*losses);
                 return Ok((losses[0], BTreeMap::from([(PIXELS.to_owned(), gradient.clone())])));
             }
-            let Losses { total, content, style } = judge.losses(var.as_tensor(), content, style)?;
-            let number = |t: &Tensor| -> Result<f64> { Ok(t.to_scalar::<f32>()?.into()) };
-            let values = [number(&total)?, number(&content)?, number(&style)?];
+            let found = judge.losses(var.as_tensor(), content, style)?;
+            let values = found.numbers()?;
             first.get_or_insert(values);
             count += 1;
-            let gradients = total.backward()?;
+            let gradients = found.total.backward()?;
             let gradient = gradients.get(&var).context("no gradient")?.detach();
             *last = Some(Evaluation { pixels: now, losses: values, gradient: gradient.clone() });
             Ok((values[0], BTreeMap::from([(PIXELS.to_owned(), gradient)])))

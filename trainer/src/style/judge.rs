@@ -73,6 +73,19 @@ impl Objective {
         within("content_weight", self.content_weight, 0.0, 1e6)?;
         within("smoothness", self.smoothness, 0.0, 1e6)
     }
+
+    fn style_layers(&self) -> Vec<&str> {
+        self.style_layers.iter().map(String::as_str).collect()
+    }
+
+    /// All layers that are looked at, each once.
+    fn layers(&self) -> Vec<&str> {
+        let mut layers = self.style_layers();
+        if !layers.contains(&self.content_layer.as_str()) {
+            layers.push(&self.content_layer);
+        }
+        layers
+    }
 }
 
 /// A network that judges by an [`Objective`].
@@ -82,9 +95,9 @@ pub struct Judge {
     objective: Objective,
 }
 
-/// The statistics of a style, a tensor a layer.
+/// The statistics of a picture, a tensor a layer: its style.
 #[derive(Debug, Clone)]
-pub struct Wanted(Vec<Tensor>);
+pub struct Statistics(Vec<Tensor>);
 
 /// A loss and its parts, scalars.
 pub struct Losses {
@@ -116,17 +129,14 @@ impl Judge {
         }
         let tensors = prepared(kind, tensors);
         let source = Constants { tensors: &tensors, device };
-        // As deep as it must be: the deepest of the layers is the one after which all others are there.
-        let wanted = objective.style_layers.iter().chain([&objective.content_layer]);
-        let mut deepest: Option<Perceptual<Tensor>> = None;
-        for layer in wanted {
-            let network = Perceptual::new(kind, layer, &Scope::root(&source)).with_context(named)?;
-            if deepest.as_ref().is_none_or(|deepest| deepest.depth() < network.depth()) {
-                deepest = Some(network);
-            }
-        }
-        let network = deepest.context("no layer to compare")?;
+        let network = Perceptual::new(kind, &objective.layers(), &Scope::root(&source)).with_context(named)?;
         Ok(Self { network, kind, objective })
+    }
+
+    /// The same network, which matches another statistic.
+    pub fn matching(mut self, gram: Statistic) -> Self {
+        self.objective.gram = gram;
+        self
     }
 
     /// Which network it is.
@@ -139,23 +149,19 @@ impl Judge {
         &self.objective
     }
 
-    fn features(&self, picture: &Tensor, layers: &[&str]) -> Result<Vec<(String, Tensor)>> {
-        let features = self.network.features(picture, layers)?;
-        Ok(features.into_iter().map(|(name, feature)| (name.to_owned(), feature)).collect())
-    }
-
-    fn style_layers(&self) -> Vec<&str> {
-        self.objective.style_layers.iter().map(String::as_str).collect()
-    }
-
     /// The style of a picture `[1, 3, H, W]`.
     ///
     /// # Errors
     /// When the picture is too small for the network, or the device fails.
-    pub fn style(&self, picture: &Tensor) -> Result<Wanted> {
-        let features = self.features(&picture.detach(), &self.style_layers())?;
-        let of = |(_, feature): &(String, Tensor)| self.objective.gram.of(feature);
-        Ok(Wanted(features.iter().map(of).collect::<candle_core::Result<_>>()?))
+    pub fn style(&self, picture: &Tensor) -> Result<Statistics> {
+        let layers = self.objective.style_layers();
+        let features = self.network.features(&picture.detach(), &layers)?;
+        self.statistics(features.iter().map(|(_, feature)| feature))
+    }
+
+    fn statistics<'a>(&self, features: impl Iterator<Item = &'a Tensor>) -> Result<Statistics> {
+        let of = |feature: &Tensor| self.objective.gram.of(feature);
+        Ok(Statistics(features.map(of).collect::<candle_core::Result<_>>()?))
     }
 
     /// The content of a picture `[1, 3, H, W]`.
@@ -163,7 +169,7 @@ impl Judge {
     /// # Errors
     /// As [`Judge::style`].
     pub fn content(&self, picture: &Tensor) -> Result<Tensor> {
-        let mut features = self.features(&picture.detach(), &[&self.objective.content_layer])?;
+        let mut features = self.network.features(&picture.detach(), &[&self.objective.content_layer])?;
         Ok(features.pop().context("no content")?.1)
     }
 
@@ -171,27 +177,14 @@ impl Judge {
     ///
     /// # Errors
     /// As [`Judge::style`].
-    pub fn losses(&self, picture: &Tensor, content: &Tensor, style: &Wanted) -> Result<Losses> {
+    pub fn losses(&self, picture: &Tensor, content: &Tensor, style: &Statistics) -> Result<Losses> {
         let objective = &self.objective;
-        let mut layers = self.style_layers();
-        if !layers.contains(&objective.content_layer.as_str()) {
-            layers.push(&objective.content_layer);
-        }
-        let features = self.features(picture, &layers)?;
-        let mut wanted = style.0.iter();
-        let mut content_loss = None;
-        let mut style_losses = Vec::new();
-        for (name, feature) in &features {
-            if *name == objective.content_layer {
-                content_loss = Some(relative(feature, content)?);
-            }
-            if objective.style_layers.contains(name) {
-                let wanted = wanted.next().context("a style of fewer layers")?;
-                style_losses.push(relative(&objective.gram.of(feature)?, wanted)?);
-            }
-        }
-        let content = content_loss.context("no content")?;
-        let style = Tensor::stack(&style_losses, 0)?.mean_all()?;
+        let features = self.network.features(picture, &objective.layers())?;
+        let of_content = features.iter().find(|(name, _)| *name == objective.content_layer).context("no content")?;
+        let content = relative(&of_content.1, content)?;
+        let is_style = |name: &str| objective.style_layers.iter().any(|layer| layer == name);
+        let of_style = features.iter().filter(|(name, _)| is_style(name)).map(|(_, feature)| feature);
+        let style = self.statistics(of_style)?.distance(style)?;
         let mut total = ((&content * objective.content_weight)? + (&style * objective.style_weight)?)?;
         if objective.smoothness > 0.0 {
             total = (total + (total_variation(picture)? * objective.smoothness)?)?;
@@ -200,7 +193,36 @@ impl Judge {
     }
 }
 
-impl Wanted {
+impl Losses {
+    /// The weighted sum, content and style as numbers.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn numbers(&self) -> Result<[f64; 3]> {
+        Ok([number(&self.total)?, number(&self.content)?, number(&self.style)?])
+    }
+}
+
+/// A scalar as a number.
+///
+/// # Errors
+/// When it is none, or the device fails.
+pub fn number(scalar: &Tensor) -> candle_core::Result<f64> {
+    Ok(scalar.to_scalar::<f32>()?.into())
+}
+
+impl Statistics {
+    /// How far these are from what is wanted, a scalar: the mean over layers, relative.
+    ///
+    /// # Errors
+    /// When they are of different layers.
+    pub fn distance(&self, wanted: &Self) -> Result<Tensor> {
+        ensure!(self.0.len() == wanted.0.len(), "styles of {} and {} layers", self.0.len(), wanted.0.len());
+        let pairs = self.0.iter().zip(&wanted.0);
+        let distances = pairs.map(|(found, wanted)| relative(found, wanted)).collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&distances, 0)?.mean_all()?)
+    }
+
     /// What lies between styles: `parts` sum to one.
     ///
     /// # Errors
@@ -223,7 +245,7 @@ impl Wanted {
 fn relative(x: &Tensor, wanted: &Tensor) -> candle_core::Result<Tensor> {
     let difference = (x - wanted)?.sqr()?.mean_all()?;
     // A picture of one colour may have nothing of a feature.
-    difference / (f64::from(wanted.sqr()?.mean_all()?.to_scalar::<f32>()?) + 1e-12)
+    difference / (number(&wanted.sqr()?.mean_all()?)? + 1e-12)
 }
 
 /// Mean square of the differences of neighbours.

@@ -11,7 +11,7 @@ use shared::picture::Picture;
 
 use super::config::only;
 use super::crops::Crops;
-use super::judge::{Judge, Wanted};
+use super::judge::{Judge, Statistics};
 use super::pictures::{picture, resized_square, sheet, tensor};
 use crate::learner::{Sample, Task, Validation};
 use crate::seed;
@@ -25,7 +25,7 @@ pub struct Restyling {
     /// The first style that is learnt.
     pub first: usize,
     /// What the styles from there on are.
-    pub styles: Vec<Wanted>,
+    pub styles: Vec<Statistics>,
     /// What judges.
     pub judge: Judge,
     /// What is redrawn.
@@ -89,9 +89,8 @@ impl Task for Restyling {
         let source = Constants { tensors: &weights.tensors, device };
         let model = ImageNetwork::new(&self.config(), &Scope::root(&source))?;
         let styles = self.network.styles;
-        let [mut content, mut style, mut total] = [0.0f64; 3];
+        let mut sums = [0.0f64; 3];
         let mut shown = Vec::new();
-        let number = |t: &Tensor| -> Result<f64> { Ok(t.to_scalar::<f32>()?.into()) };
         for (i, photo) in self.validation.iter().enumerate() {
             let photo = resized_square(photo, 2 * self.size)?;
             let x = tensor(&photo, device)?;
@@ -99,21 +98,20 @@ impl Task for Restyling {
             if i == 0 {
                 shown.push(photo);
             }
-            for (number_of, target) in self.styles.iter().enumerate() {
-                let y = model.restyle(&x, &only(self.first + number_of, styles, device)?)?;
-                let losses = self.judge.losses(&y, &wanted, target)?;
-                content += number(&losses.content)?;
-                style += number(&losses.style)?;
-                total += number(&losses.total)?;
+            for (number, target) in self.styles.iter().enumerate() {
+                let y = model.restyle(&x, &only(self.first + number, styles, device)?)?;
+                let losses = self.judge.losses(&y, &wanted, target)?.numbers()?;
+                sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
                 if i == 0 {
                     shown.push(picture(&y)?);
                 }
             }
         }
         let count = (self.validation.len() * self.styles.len()).max(1) as f64;
+        let [total, content, style] = sums.map(|sum| sum / count);
         // The one that decides must rise.
-        let metrics = vec![("gain", -total / count), ("content_loss", content / count), ("style_loss", style / count)];
+        let metrics = vec![("gain", -total), ("content_loss", content), ("style_loss", style)];
         let columns = (shown.len() as f64).sqrt().ceil() as usize;
-        Ok(Validation { loss: total / count, metrics, sample: Some(Sample::Picture(sheet(&shown, columns)?)) })
+        Ok(Validation { loss: total, metrics, sample: Some(Sample::Picture(sheet(&shown, columns)?)) })
     }
 }

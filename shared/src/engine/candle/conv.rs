@@ -99,7 +99,7 @@ impl CustomOp3 for Conv2d {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _: &Tensor,
+        bias: &Tensor,
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
@@ -111,11 +111,14 @@ impl CustomOp3 for Conv2d {
             true => Some(weight.apply_op2_no_bwd(&gradient, &InputGradient { geometry })?),
             false => None,
         };
-        let parameters = match weight.track_op() {
-            true => Some((x.apply_op2_no_bwd(&gradient, &WeightGradient { geometry })?, sum_per_channel(&gradient)?)),
+        let weight = match weight.track_op() {
+            true => Some(x.apply_op2_no_bwd(&gradient, &WeightGradient { geometry })?),
             false => None,
         };
-        let (weight, bias) = parameters.unzip();
+        let bias = match bias.track_op() {
+            true => Some(sum_per_channel(&gradient)?),
+            false => None,
+        };
         Ok((input, weight, bias))
     }
 }

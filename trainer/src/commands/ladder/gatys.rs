@@ -1,5 +1,6 @@
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -57,32 +58,25 @@ impl Gatys {
         std::fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
         let bar = progress_bar("{elapsed_precise} {wide_bar} {pos}/{len} {msg} ({eta} left)");
         bar.set_length(ways.iter().map(|(.., steps)| steps).sum());
+        let (mut judge, pictures, device) = self.goal.open()?;
+        let size = self.goal.sizes.last().copied().unwrap_or(256) as usize;
         let mut rungs = Vec::new();
         for (title, mover, statistic, steps) in ways {
             bar.set_message(title.clone());
-            rungs.push(self.climb(title, mover, statistic, steps, &|| bar.inc(1))?);
+            judge = judge.matching(statistic);
+            let (content, style) = pictures.at(&judge, size, &device)?;
+            let began = Instant::now();
+            let mut optimisation = Optimisation::new(&judge, &content, style, &content, mover, mover.usual_rate())?;
+            let step = |_| optimisation.step().inspect(|_| bar.inc(1));
+            let points = (0..steps).map(step).collect::<Result<Vec<_>>>()?;
+            let result = picture(&optimisation.picture()?)?;
+            rungs.push(Rung { title, statistic, points, result, seconds: began.elapsed().as_secs_f64() });
         }
         bar.finish_and_clear();
         write_atomically(&root.join("report.html"), self.report(&rungs)?.as_bytes())?;
         write_atomically(&root.join("table.md"), table(&rungs).as_bytes())?;
         info!("{}", root.join("report.html").display());
         Ok(())
-    }
-
-    fn climb(&self, title: String, mover: Mover, statistic: Statistic, steps: u64, progress: &dyn Fn()) -> Result<Rung> {
-        let goal = Goal { gram: statistic, ..self.goal.clone() };
-        let (judge, pictures, device) = goal.open()?;
-        let size = goal.sizes.last().copied().unwrap_or(256) as usize;
-        let (content, style) = pictures.at(&judge, size, &device)?;
-        let began = std::time::Instant::now();
-        let mut optimisation = Optimisation::new(&judge, &content, style, &content, mover, mover.usual_rate())?;
-        let mut points = Vec::new();
-        for _ in 0..steps {
-            points.push(optimisation.step()?);
-            progress();
-        }
-        let result = picture(&optimisation.picture()?)?;
-        Ok(Rung { title, statistic, points, result, seconds: began.elapsed().as_secs_f64() })
     }
 
     fn report(&self, rungs: &[Rung]) -> Result<String> {

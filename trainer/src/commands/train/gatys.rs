@@ -15,7 +15,7 @@ use crate::device::Choice;
 use crate::runs::write_atomically;
 use crate::seed;
 use crate::style::gatys::{Mover, Optimisation, Point};
-use crate::style::judge::{Judge, Objective, Statistic, Wanted};
+use crate::style::judge::{Judge, Objective, Statistic, Statistics};
 use crate::style::pictures::{picture, scaled, sheet, tensor};
 
 const EXAMPLES: &str = "Examples:
@@ -155,14 +155,14 @@ impl Pictures {
     ///
     /// # Errors
     /// When a picture is too small for the network.
-    pub fn at(&self, judge: &Judge, size: usize, device: &Device) -> Result<(Tensor, Wanted)> {
+    pub fn at(&self, judge: &Judge, size: usize, device: &Device) -> Result<(Tensor, Statistics)> {
         let content = scaled(&self.content, size, false)?;
         let short = content.width().min(content.height());
         let style = |(style, _): &(Picture, f64)| judge.style(&tensor(&scaled(style, short, true)?, device)?);
-        let styles: Vec<Wanted> = self.styles.iter().map(style).collect::<Result<_>>()?;
+        let styles: Vec<Statistics> = self.styles.iter().map(style).collect::<Result<_>>()?;
         let sum: f64 = self.styles.iter().map(|(_, part)| part).sum();
         let parts: Vec<f64> = self.styles.iter().map(|(_, part)| part / sum).collect();
-        Ok((tensor(&content, device)?, Wanted::blend(&styles, &parts)?))
+        Ok((tensor(&content, device)?, Statistics::blend(&styles, &parts)?))
     }
 }
 
