@@ -82,6 +82,12 @@ pub fn load(paths: &[PathBuf], bar: &indicatif::ProgressBar) -> Result<Vec<Pictu
     Ok(pictures)
 }
 
+/// What pictures of these folders are called in a model card.
+pub fn described(paths: &[PathBuf], count: usize) -> String {
+    let names = paths.iter().map(|p| p.file_name().unwrap_or(p.as_os_str()).to_string_lossy());
+    format!("{} ({count} pictures)", names.collect::<Vec<_>>().join(", "))
+}
+
 fn halve(picture: &Picture) -> Picture {
     let (width, height) = (picture.width() / 2, picture.height() / 2);
     // Sizes above `SHARP` stay above zero.

@@ -8,6 +8,7 @@ pub mod page;
 pub mod plot;
 mod record;
 mod report;
+mod sheet;
 pub mod table;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use anyhow::Result;
 pub use folder::{RunFolder, write_atomically};
 pub use machine::machine;
 pub use record::Record;
+pub use sheet::sheet;
 
 /// Writes `curves.svg`, `curves.png`, `report.html` and TensorBoard's `events.out.tfevents.atelier` of a run from what else is in
 /// its folder.

@@ -4,6 +4,8 @@ use anyhow::Result;
 use base64::Engine;
 use shared::picture::{Format, Picture};
 
+use super::plot::{self, Panel};
+
 /// The look: one column, the reader's light or dark.
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1d22; --muted: #5d6370; --line: #dfe1e6; --paper: #f7f7f5; --card: #fff; }
@@ -42,6 +44,15 @@ pub fn html(title: &str, body: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <title>{title}</title><style>{STYLE}</style></head>\n<body><main>\n{body}</main></body></html>\n"
     )
+}
+
+/// Curves within a page.
+///
+/// # Errors
+/// When they cannot be drawn.
+pub fn curves(panel: &Panel) -> Result<String> {
+    let (title, svg) = (escaped(panel.title()), plot::svg(std::slice::from_ref(panel))?);
+    Ok(format!("<figure class=\"card\" role=\"img\" aria-label=\"Curve: {title}\">{svg}</figure>\n"))
 }
 
 /// A picture within a page, with words for who does not see it.

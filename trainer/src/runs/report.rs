@@ -4,8 +4,8 @@ use std::fmt::Write;
 use anyhow::Result;
 use base64::Engine;
 
-use super::page::{escaped, html as html_page};
-use super::plot::{self, Panel};
+use super::page::escaped;
+use super::plot::Panel;
 use super::{Record, duration, score};
 
 /// The report of a run: one page that needs no other file.
@@ -21,9 +21,7 @@ pub(super) fn html(record: &Record, curves: &[Panel]) -> Result<String> {
     best(&mut page, record)?;
     writeln!(page, "<h2>Curves</h2>\n<div class=\"grid curves\">")?;
     for panel in curves {
-        let title = escaped(panel.title());
-        let svg = plot::svg(std::slice::from_ref(panel))?;
-        writeln!(page, "<figure class=\"card\" role=\"img\" aria-label=\"Curve: {title}\">{svg}</figure>")?;
+        page.push_str(&super::page::curves(panel)?);
     }
     writeln!(page, "</div>")?;
     if curves.is_empty() {
@@ -35,7 +33,7 @@ pub(super) fn html(record: &Record, curves: &[Panel]) -> Result<String> {
     let command = format!("trainer train --config {} --name again", quoted(&config));
     writeln!(page, "<p>The same again:</p>\n<pre class=\"card\">{}</pre>", escaped(&command))?;
     table(&mut page, "Machine", &record.machine)?;
-    Ok(html_page(&format!("{name}, a run of Atelier"), &page))
+    Ok(super::page::html(&format!("{name}, a run of Atelier"), &page))
 }
 
 /// The best values, and how long it took.

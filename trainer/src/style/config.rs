@@ -117,10 +117,7 @@ impl Config {
         let styles: Vec<Statistics> =
             self.styles.iter().map(|style| self.wanted(style, &judge, &device)).collect::<Result<_>>()?;
         let before = self.add_to.as_ref().map(|path| Checkpoint::read(path)).transpose()?;
-        let mut names = match &before {
-            Some(checkpoint) => checkpoint.metadata.styles.clone(),
-            None => Vec::new(),
-        };
+        let mut names = before.as_ref().map(|checkpoint| checkpoint.metadata.styles.clone()).unwrap_or_default();
         let first = names.len();
         for StylePicture { name, .. } in &self.styles {
             ensure!(!names.iter().any(|style| style.name == *name), "the network has the style “{name}” already");
@@ -139,7 +136,7 @@ impl Config {
         }
         info!(
             "{} photos, {} to validate, {} styles; {} judges",
-            crops.len(),
+            crops.pictures(),
             validation.len(),
             styles.len(),
             judge.kind().title()
@@ -168,7 +165,7 @@ impl Config {
             ("batch", format!("{} crops of {} x {} pixels", self.batch, self.size, self.size)),
         ];
         run.provenance.extend(facts.map(|(fact, value)| (fact.to_owned(), value)));
-        let task = Restyling { network, names, first, styles, judge, crops, validation, batch: self.batch, size: self.size };
+        let task = Restyling { network, names, first, styles, judge, crops, validation, batch: self.batch };
         Ok((task, run))
     }
 
@@ -196,8 +193,7 @@ impl Config {
             (dead_leaves::pictures(MADE_UP.0, MADE_UP.1, self.training.seed), "dead leaves, made up".to_owned())
         } else {
             let photos = load(&self.data)?;
-            let names = self.data.iter().map(|p| p.file_name().unwrap_or(p.as_os_str()).to_string_lossy());
-            let source = format!("{} ({} pictures)", names.collect::<Vec<_>>().join(", "), photos.len());
+            let source = folder::described(&self.data, photos.len());
             (photos, source)
         };
         let validation = match self.validation.is_empty() {

@@ -27,13 +27,13 @@ impl Crops {
     }
 
     /// How many pictures there are.
-    pub fn len(&self) -> usize {
+    pub fn pictures(&self) -> usize {
         self.pictures.len()
     }
 
-    /// Never: there is at least one picture.
-    pub fn is_empty(&self) -> bool {
-        self.pictures.is_empty()
+    /// Side of a crop.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// The seed that crops come from.

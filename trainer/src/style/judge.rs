@@ -63,6 +63,20 @@ pub struct Objective {
     pub smoothness: f64,
 }
 
+impl Default for Objective {
+    /// Content and style alike, by the layers that suit the network.
+    fn default() -> Self {
+        Self {
+            gram: Statistic::default(),
+            style_layers: Vec::new(),
+            content_layer: String::new(),
+            style_weight: 1.0,
+            content_weight: 1.0,
+            smoothness: 0.0,
+        }
+    }
+}
+
 impl Objective {
     /// Refuses values that make no sense, by name.
     ///

@@ -1,10 +1,13 @@
 //! Pictures as tensors, at the size that is wanted.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
 use shared::engine::candle::values;
 use shared::imresize::resized;
 use shared::picture::{Picture, Region};
+
+/// Pixels between the pictures of a sheet.
+pub const GAP: usize = 4;
 
 /// `[1, 3, H, W]` of a picture, RGB in 0..1.
 ///
@@ -44,23 +47,4 @@ pub fn resized_square(picture: &Picture, side: usize) -> Result<Picture> {
     let size = picture.width().min(picture.height());
     let middle = Region { x: (picture.width() - size) / 2, y: (picture.height() - size) / 2, width: size, height: size };
     Ok(resized(&picture.crop(middle), side, side)?)
-}
-
-/// Pictures of one size in rows of `columns`.
-///
-/// # Errors
-/// When there is none, or they are too many for memory.
-pub fn sheet(pictures: &[Picture], columns: usize) -> Result<Picture> {
-    const GAP: usize = 4;
-    let first = pictures.first().context("no picture for a sheet")?;
-    let (width, height) = (first.width(), first.height());
-    let columns = columns.clamp(1, pictures.len());
-    let rows = pictures.len().div_ceil(columns);
-    let mut sheet = Picture::blank(columns * (width + GAP) - GAP, rows * (height + GAP) - GAP, first)?;
-    for (i, picture) in pictures.iter().enumerate() {
-        ensure!((picture.width(), picture.height()) == (width, height), "the pictures of a sheet have different sizes");
-        let at = Region { x: i % columns * (width + GAP), y: i / columns * (height + GAP), width, height };
-        sheet.write_planes(at, 0, 3, &picture.planes(picture.bounds(), 0, 3));
-    }
-    Ok(sheet)
 }

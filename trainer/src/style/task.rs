@@ -12,8 +12,9 @@ use shared::picture::Picture;
 use super::config::only;
 use super::crops::Crops;
 use super::judge::{Judge, Statistics};
-use super::pictures::{picture, resized_square, sheet, tensor};
+use super::pictures::{GAP, picture, resized_square, tensor};
 use crate::learner::{Sample, Task, Validation};
+use crate::runs::sheet;
 use crate::seed;
 
 /// Redraws a crop in one style at a time, as a network that judges would have it.
@@ -34,8 +35,6 @@ pub struct Restyling {
     pub validation: Vec<Picture>,
     /// Crops a batch.
     pub batch: usize,
-    /// Side of a crop.
-    pub size: usize,
 }
 
 /// Crops in host memory, and which of the styles that are learnt is for each.
@@ -77,9 +76,10 @@ impl Task for Restyling {
     }
 
     fn loss(&self, model: &Self::Model, batch: Batch, device: &Device, dtype: DType) -> Result<Tensor> {
+        let size = self.crops.size();
         let mut losses = Vec::with_capacity(batch.0.len());
         for (crop, style) in batch.0 {
-            let crop = Tensor::from_vec(crop, (1, 3, self.size, self.size), device)?;
+            let crop = Tensor::from_vec(crop, (1, 3, size, size), device)?;
             losses.push(self.crop_loss(model, &crop, style, dtype)?);
         }
         Ok(Tensor::stack(&losses, 0)?.mean_all()?)
@@ -92,7 +92,7 @@ impl Task for Restyling {
         let mut sums = [0.0f64; 3];
         let mut shown = Vec::new();
         for (i, photo) in self.validation.iter().enumerate() {
-            let photo = resized_square(photo, 2 * self.size)?;
+            let photo = resized_square(photo, 2 * self.crops.size())?;
             let x = tensor(&photo, device)?;
             let wanted = self.judge.content(&x)?;
             if i == 0 {
@@ -112,6 +112,10 @@ impl Task for Restyling {
         // The one that decides must rise.
         let metrics = vec![("gain", -total), ("content_loss", content), ("style_loss", style)];
         let columns = (shown.len() as f64).sqrt().ceil() as usize;
-        Ok(Validation { loss: total, metrics, sample: Some(Sample::Picture(sheet(&shown, columns)?)) })
+        Ok(Validation {
+            loss: total,
+            metrics,
+            sample: Some(Sample::Picture(sheet(&shown.iter().collect::<Vec<_>>(), columns, GAP)?)),
+        })
     }
 }

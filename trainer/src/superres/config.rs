@@ -84,8 +84,7 @@ impl Config {
             return Ok((pictures, kept, "dead leaves, made up".to_owned()));
         }
         let pictures = load(&self.data)?;
-        let names = self.data.iter().map(|p| p.file_name().unwrap_or(p.as_os_str()).to_string_lossy());
-        let source = format!("{} ({} pictures)", names.collect::<Vec<_>>().join(", "), pictures.len());
+        let source = folder::described(&self.data, pictures.len());
         if !self.validation.is_empty() {
             return Ok((pictures, load(&self.validation)?, source));
         }

@@ -11,6 +11,7 @@ use shared::session::{Engine, Session};
 use super::evaluate::{Scores, Trial, trial};
 use crate::data::pairs::{Batch, Pairs};
 use crate::learner::{Sample, Task, Validation};
+use crate::runs::sheet;
 
 /// Largest side of a validation picture.
 const VALIDATION_SIDE: usize = 320;
@@ -90,14 +91,8 @@ fn l1(a: &Picture, b: &Picture) -> f64 {
 }
 
 /// Bicubic, network and original side by side.
-fn strip(trial: &Trial) -> shared::Result<Picture> {
-    let [a, b, c] = [&trial.bicubic, &trial.network, &trial.large];
-    let (width, height) = (a.width(), a.height());
-    let mut strip = Picture::blank(3 * width, height, a)?;
-    for (i, part) in [a, b, c].into_iter().enumerate() {
-        strip.write_planes(Region { x: i * width, y: 0, width, height }, 0, 3, &part.planes(part.bounds(), 0, 3));
-    }
-    Ok(strip)
+fn strip(trial: &Trial) -> Result<Picture> {
+    sheet(&[&trial.bicubic, &trial.network, &trial.large], 3, 0)
 }
 
 /// The middle of a picture, so that validation stays quick.

@@ -59,15 +59,7 @@ impl TestArgs {
     /// As [`measure`].
     pub fn measure(&self, checkpoint: &Checkpoint, device: &Choice) -> Result<Vec<Scores>> {
         let device = device.open()?;
-        let objective = Objective {
-            gram: crate::style::judge::Statistic::Full,
-            style_layers: Vec::new(),
-            content_layer: String::new(),
-            style_weight: 1.0,
-            content_weight: 1.0,
-            smoothness: 0.0,
-        };
-        let judge = Judge::open(&self.judge, objective, &device)?;
+        let judge = Judge::open(&self.judge, Objective::default(), &device)?;
         let bar = progress_bar("measuring {wide_bar} {pos}/{len} ({eta} left)");
         bar.set_length((self.count * self.style.len()) as u64);
         let test = Test { judge: &judge, styles: &self.style, style_size: self.style_size, data: &self.data, count: self.count };

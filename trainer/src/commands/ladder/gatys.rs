@@ -100,9 +100,7 @@ impl Gatys {
             plot::lines("loss, by step", "step", [true, true], by_step)?,
             plot::lines("loss, by evaluations of loss and gradient", "evaluations", [true, true], by_work)?,
         ] {
-            let title = page::escaped(panel.title());
-            let svg = plot::svg(std::slice::from_ref(&panel))?;
-            writeln!(body, "<figure class=\"card\" role=\"img\" aria-label=\"Curve: {title}\">{svg}</figure>")?;
+            body.push_str(&page::curves(&panel)?);
         }
         writeln!(body, "</div>\n<h2>Pictures</h2>\n<div class=\"grid curves\">")?;
         for rung in rungs {

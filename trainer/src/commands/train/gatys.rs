@@ -9,14 +9,15 @@ use shared::picture::{Format, Picture};
 use shared::pipeline::restyle::recolour;
 use tracing::info;
 
+use super::objective::ObjectiveArgs;
 use crate::commands::progress_bar;
 use crate::data::folder;
 use crate::device::Choice;
-use crate::runs::write_atomically;
+use crate::runs::{sheet, write_atomically};
 use crate::seed;
 use crate::style::gatys::{Mover, Optimisation, Point};
-use crate::style::judge::{Judge, Objective, Statistic, Statistics};
-use crate::style::pictures::{picture, scaled, sheet, tensor};
+use crate::style::judge::{Judge, Statistics};
+use crate::style::pictures::{GAP, picture, scaled, tensor};
 
 const EXAMPLES: &str = "Examples:
   One picture in the style of another, to runs/gatys:
@@ -26,6 +27,9 @@ const EXAMPLES: &str = "Examples:
   As the photo is coloured, by the diagonal of the Gram matrix, with Adam:
     trainer train gatys --judge F --content photo.jpg --style wave.jpg --keep-colours --gram diagonal --optimizer adam
 The networks that judge come by `trainer data perceptual`.";
+
+/// The weight of the style where none is given: one picture can come closer than a network.
+const STYLE_WEIGHT: f64 = 20.0;
 
 /// What the pixels are at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,24 +89,11 @@ pub struct Goal {
     /// Longest side of the result; several: one after another, from coarse to fine.
     #[arg(long, value_name = "PIXELS", value_delimiter = ',', default_value = "256", alias = "size")]
     pub sizes: Vec<u32>,
-    /// What of the style's features is compared.
-    #[arg(long, value_enum, default_value = "full")]
-    pub gram: Statistic,
     /// Layers whose statistics are style [default: those that suit the network].
     #[arg(long, value_delimiter = ',')]
     pub layers: Vec<String>,
-    /// The layer that is content [default: the one that suits the network].
-    #[arg(long, default_value = "")]
-    pub content_layer: String,
-    /// Weight of the style; losses are relative, so that 1 is a picture that has nothing of what is wanted.
-    #[arg(long, default_value_t = 20.0)]
-    pub style_weight: f64,
-    /// Weight of the content.
-    #[arg(long, default_value_t = 1.0)]
-    pub content_weight: f64,
-    /// Weight of total variation.
-    #[arg(long, default_value_t = 0.0)]
-    pub smoothness: f64,
+    #[command(flatten)]
+    pub objective: ObjectiveArgs,
     /// Compute in half precision: for CUDA.
     #[arg(long)]
     pub half: bool,
@@ -133,14 +124,7 @@ impl Goal {
     pub fn open(&self) -> Result<(Judge, Pictures, Device)> {
         ensure!(!self.half, "--half: half precision is for CUDA, and the statistics of a style overflow in it; leave it out");
         ensure!(self.sizes.iter().all(|size| (16..=8192).contains(size)), "--sizes must lie between 16 and 8192");
-        let objective = Objective {
-            gram: self.gram,
-            style_layers: self.layers.clone(),
-            content_layer: self.content_layer.clone(),
-            style_weight: self.style_weight,
-            content_weight: self.content_weight,
-            smoothness: self.smoothness,
-        };
+        let objective = self.objective.objective(self.layers.clone(), STYLE_WEIGHT);
         objective.validate()?;
         let device = self.device.open()?;
         let judge = Judge::open(&self.judge, objective, &device)?;
@@ -209,7 +193,7 @@ impl Gatys {
         write(&root.join("result.png"), last)?;
         let (width, height) = (last.width(), last.height());
         let shown = along.iter().map(|p| Ok(resized(p, width, height)?)).collect::<Result<Vec<_>>>()?;
-        write(&root.join("sheet.png"), &sheet(&shown, 4)?)?;
+        write(&root.join("sheet.png"), &sheet(&shown.iter().collect::<Vec<_>>(), 4, GAP)?)?;
         let mut csv = csv::Writer::from_path(root.join("metrics.csv"))?;
         points.iter().try_for_each(|point| csv.serialize(point))?;
         csv.flush()?;

@@ -3,6 +3,7 @@
 mod gatys;
 mod language;
 pub mod network;
+mod objective;
 pub mod settings;
 mod style;
 mod superres;

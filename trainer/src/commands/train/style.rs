@@ -4,12 +4,15 @@ use anyhow::Result;
 use clap::Args;
 
 use super::How;
+use super::objective::ObjectiveArgs;
 use super::settings::TrainingArgs;
 use crate::style::config::{Config, StylePicture};
-use crate::style::judge::{Objective, Statistic};
 
 /// The learning rate where none is given.
 const RATE: f64 = 2e-3;
+
+/// The weight of the style where none is given.
+const STYLE_WEIGHT: f64 = 10.0;
 
 const EXAMPLES: &str = "Examples:
   Two styles, an hour on folders of photos, to runs/style:
@@ -60,24 +63,11 @@ pub struct Settings {
     /// Shorter side of the style pictures.
     #[arg(long, default_value_t = 320)]
     style_size: usize,
-    /// What of the style's features is compared.
-    #[arg(long, value_enum, default_value = "full")]
-    gram: Statistic,
     /// Layers whose statistics are style [default: those that suit the network].
     #[arg(long, value_delimiter = ',')]
     style_layers: Vec<String>,
-    /// The layer that is content [default: the one that suits the network].
-    #[arg(long, default_value = "")]
-    content_layer: String,
-    /// Weight of the style; losses are relative, so that 1 is a picture that has nothing of what is wanted.
-    #[arg(long, default_value_t = 10.0)]
-    style_weight: f64,
-    /// Weight of the content.
-    #[arg(long, default_value_t = 1.0)]
-    content_weight: f64,
-    /// Weight of total variation.
-    #[arg(long, default_value_t = 0.0)]
-    smoothness: f64,
+    #[command(flatten)]
+    objective: ObjectiveArgs,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -98,14 +88,7 @@ impl Settings {
             size: self.size,
             style_size: self.style_size,
             add_to: self.add_to,
-            objective: Objective {
-                gram: self.gram,
-                style_layers: self.style_layers,
-                content_layer: self.content_layer,
-                style_weight: self.style_weight,
-                content_weight: self.content_weight,
-                smoothness: self.smoothness,
-            },
+            objective: self.objective.objective(self.style_layers, STYLE_WEIGHT),
             styles: self.style,
             training: self.training.training(RATE)?,
         };
