@@ -52,9 +52,14 @@ pub fn about(s: f64) -> String {
 
 /// `holiday-x4.png` for the picture `holiday.jpeg`.
 pub fn file_name(picture: &str, scale: usize, extension: &str) -> String {
+    result_name(picture, &format!("x{scale}"), extension)
+}
+
+/// What the picture became, `what`, as a file: `holiday-restyled.png`.
+pub fn result_name(picture: &str, what: &str, extension: &str) -> String {
     let stem = picture.rsplit_once('.').map_or(picture, |(stem, _)| stem);
     let stem = if stem.trim().is_empty() { "picture" } else { stem };
-    format!("{stem}-x{scale}.{extension}")
+    format!("{stem}-{what}.{extension}")
 }
 
 /// The engines' error messages as a sentence: without the part of the program that they begin with.

@@ -12,7 +12,7 @@ use xtask::browser::Browser;
 use super::{Visit, is_clean, text};
 
 /// Nothing is being done, and nothing is left to do for the result.
-const SETTLED: &str = "document.getElementById('room-restyle').dataset.settled === 'true'";
+const SETTLED: &str = "document.getElementById('room-restyle').ariaBusy === 'false'";
 
 /// The result as hexadecimal RGBA, and its width.
 async fn result(browser: &Browser, id: &str) -> Result<(usize, Vec<u8>)> {

@@ -3,7 +3,9 @@
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::convert::FromWasmAbi;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CanvasRenderingContext2d, Document, Element, EventTarget, HtmlCanvasElement, HtmlElement, Window};
+use web_sys::{
+    CanvasRenderingContext2d, DataTransfer, Document, Element, EventTarget, File, HtmlCanvasElement, HtmlElement, Window,
+};
 
 /// The window.
 ///
@@ -97,6 +99,11 @@ where
 /// What the browser throws.
 pub fn later(callback: &JsValue, milliseconds: i32) -> Result<i32, JsValue> {
     window()?.set_timeout_with_callback_and_timeout_and_arguments_0(callback.unchecked_ref(), milliseconds)
+}
+
+/// The first file of what is dropped or pasted.
+pub fn first_file(transfer: &DataTransfer) -> Option<File> {
+    transfer.files()?.get(0)
 }
 
 /// Tells the console about what is odd but stops nothing.

@@ -2,6 +2,7 @@
 //!
 //! Every room of the page (`enlarge`, `restyle`, `translate`) has a worker of its own, so that each goes on while the other works.
 
+mod camera;
 mod card;
 mod catalogue;
 mod dom;

@@ -6,12 +6,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     HtmlDialogElement, HtmlElement, HtmlInputElement, HtmlVideoElement, ImageData, MediaDeviceInfo, MediaDeviceKind,
-    MediaDevices, MediaStream, MediaStreamConstraints, MediaStreamTrack, MouseEvent,
+    MediaDevices, MouseEvent,
 };
 
 use super::Enlarger;
-use crate::ui::dom::{by_id, canvas, on, property, warn, window};
-use crate::ui::show;
+use crate::ui::dom::{by_id, canvas, on, warn, window};
+use crate::ui::{camera, show};
 
 /// Shows the button where there is a camera, and listens to it.
 ///
@@ -28,9 +28,7 @@ pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
         on(by_id::<HtmlElement>("camera")?, "click", move |_: MouseEvent| capture.click());
         return Ok(());
     }
-    // Absent, not only failing, where the address is insecure.
-    let Some(devices) = property(&window()?.navigator(), "mediaDevices") else { return Ok(()) };
-    let devices: MediaDevices = devices.unchecked_into();
+    let Some(devices) = camera::devices()? else { return Ok(()) };
     let found = devices.clone();
     spawn_local(async move {
         match has_camera(&found).await {
@@ -59,14 +57,7 @@ pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     let shown = dialog.clone();
     on(by_id::<HtmlElement>("camera-cancel")?, "click", move |_: MouseEvent| shown.close());
     // However the dialog is closed, the camera goes off.
-    on(&dialog, "close", move |_: web_sys::Event| {
-        if let Some(stream) = video.src_object() {
-            for track in stream.get_tracks().iter() {
-                track.unchecked_into::<MediaStreamTrack>().stop();
-            }
-        }
-        video.set_src_object(None);
-    });
+    on(&dialog, "close", move |_: web_sys::Event| camera::turn_off(&video));
     Ok(())
 }
 
@@ -76,10 +67,7 @@ async fn has_camera(devices: &MediaDevices) -> Result<bool, JsValue> {
 }
 
 async fn open(devices: &MediaDevices, dialog: &HtmlDialogElement, video: &HtmlVideoElement) -> Result<(), JsValue> {
-    let constraints = MediaStreamConstraints::new();
-    constraints.set_video(&JsValue::TRUE);
-    let stream: MediaStream = JsFuture::from(devices.get_user_media_with_constraints(&constraints)?).await?.dyn_into()?;
-    video.set_src_object(Some(&stream));
+    camera::turn_on(devices, video).await?;
     dialog.show_modal()?;
     JsFuture::from(video.play()?).await.map(drop)
 }

@@ -10,7 +10,7 @@ use web_sys::{Blob, ClipboardEvent, DataTransfer, DragEvent, HtmlElement, HtmlIn
 
 use super::{Enlarger, Opened, Phase, sample};
 use crate::messages::pictures::ToWorker;
-use crate::ui::dom::{by_id, canvas, document, on, warn, window};
+use crate::ui::dom::{by_id, canvas, document, first_file, on, warn, window};
 use crate::ui::{announce, focus, rooms, set_text, show};
 use crate::{formats, limits, text};
 
@@ -128,8 +128,7 @@ impl Enlarger {
     }
 
     fn open_transfer(self: &Rc<Self>, transfer: Option<DataTransfer>) -> bool {
-        let file = transfer.and_then(|t| t.files()).and_then(|files| files.get(0));
-        let Some(file) = file else { return false };
+        let Some(file) = transfer.as_ref().and_then(first_file) else { return false };
         let name = file.name();
         self.open_file(file.unchecked_into(), name);
         true

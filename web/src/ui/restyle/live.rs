@@ -3,17 +3,15 @@
 use std::rc::Rc;
 
 use js_sys::ArrayBuffer;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{
-    HtmlElement, HtmlVideoElement, ImageData, MediaDevices, MediaStream, MediaStreamConstraints, MediaStreamTrack, MouseEvent,
-};
+use web_sys::{HtmlElement, HtmlVideoElement, ImageData, MouseEvent};
 
 use super::Restyler;
 use crate::channel;
-use crate::ui::announce;
-use crate::ui::dom::{by_id, canvas, later, on, property, warn, window};
+use crate::ui::dom::{by_id, canvas, later, on, warn};
+use crate::ui::{announce, camera};
 
 /// Longest side of a frame where the picture's own size is chosen.
 const SIDE: usize = 512;
@@ -41,22 +39,12 @@ impl Camera {
 
     /// Turns it off.
     pub fn stop(&self) {
-        if let Some(stream) = self.video.src_object() {
-            for track in stream.get_tracks().iter() {
-                track.unchecked_into::<MediaStreamTrack>().stop();
-            }
-        }
-        self.video.set_src_object(None);
+        camera::turn_off(&self.video);
     }
 
     async fn start(&self) -> Result<(), JsValue> {
-        // Absent, not only failing, where the address is insecure.
-        let devices = property(&window()?.navigator(), "mediaDevices").ok_or("this browser lets no page use a camera here")?;
-        let constraints = MediaStreamConstraints::new();
-        constraints.set_video(&JsValue::TRUE);
-        let devices: MediaDevices = devices.unchecked_into();
-        let stream: MediaStream = JsFuture::from(devices.get_user_media_with_constraints(&constraints)?).await?.dyn_into()?;
-        self.video.set_src_object(Some(&stream));
+        let devices = camera::devices()?.ok_or("this browser lets no page use a camera here")?;
+        camera::turn_on(&devices, &self.video).await?;
         JsFuture::from(self.video.play()?).await.map(drop)
     }
 

@@ -23,7 +23,6 @@ use super::enlarge::save::{offer, to_blob};
 use super::link::{Event, Link};
 use super::{announce, card, set_progress, set_text, show};
 use crate::channel::{self, PICTURES};
-use crate::messages::Gpu;
 use crate::messages::pictures::{FileFormat, FromWorker, ToWorker, Wish};
 use crate::text;
 use controls::Controls;
@@ -55,7 +54,6 @@ pub struct Restyler {
     camera: Camera,
     model: RefCell<Option<Model>>,
     styles: RefCell<Vec<Style>>,
-    gpu: RefCell<Option<Gpu>>,
     /// The picture that is open, by its name. Kept here too: the worker may have to be started again.
     picture: RefCell<Option<(String, ImageData)>>,
     job: Cell<u32>,
@@ -80,7 +78,6 @@ impl Restyler {
             camera: Camera::new()?,
             model: RefCell::default(),
             styles: RefCell::default(),
-            gpu: RefCell::default(),
             picture: RefCell::default(),
             job: Cell::default(),
             busy: RefCell::default(),
@@ -212,8 +209,7 @@ impl Restyler {
             return;
         }
         match (message, buffer) {
-            (FromWorker::Ready { gpu }, _) => {
-                *self.gpu.borrow_mut() = gpu;
+            (FromWorker::Ready { .. }, _) => {
                 if let Some(link) = self.link.get() {
                     link.set_ready();
                 }
@@ -321,9 +317,6 @@ impl Restyler {
         } else {
             "idle"
         };
-        if let Err(error) = self.room.set_attribute("data-state", state) {
-            warn("state", &error);
-        }
         let busy = self.busy.borrow();
         let (working, title) = match &*busy {
             Some(Task::Open(_)) => (true, "Opening the picture"),
@@ -336,8 +329,7 @@ impl Restyler {
             set_text("restyle-work", title);
             set_progress("restyle-progress", None);
         }
-        let idle = if working { "false" } else { "true" };
-        for (name, value) in [("data-settled", idle), ("aria-busy", if working { "true" } else { "false" })] {
+        for (name, value) in [("data-state", state), ("aria-busy", if working { "true" } else { "false" })] {
             if let Err(error) = self.room.set_attribute(name, value) {
                 warn("state", &error);
             }
@@ -363,7 +355,7 @@ impl Restyler {
 
     fn save(self: &Rc<Self>, format: FileFormat) {
         let name = match &*self.picture.borrow() {
-            Some((name, _)) => format!("{}-restyled.{}", stem(name), format.extension()),
+            Some((name, _)) => text::result_name(name, "restyled", format.extension()),
             None => return,
         };
         let app = self.clone();
@@ -379,11 +371,6 @@ impl Restyler {
             }
         });
     }
-}
-
-/// A file's name without its ending.
-fn stem(name: &str) -> &str {
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// RGBA as the browser has it.

@@ -9,7 +9,7 @@ use web_sys::{Blob, ClipboardEvent, DataTransfer, DragEvent, HtmlElement, HtmlIn
 
 use super::{Restyler, Task, image, put};
 use crate::messages::pictures::ToWorker;
-use crate::ui::dom::{by_id, document, on};
+use crate::ui::dom::{by_id, document, first_file, on};
 use crate::ui::enlarge::sample;
 use crate::ui::{announce, rooms, set_text};
 use crate::{channel, limits, text};
@@ -61,8 +61,7 @@ impl Restyler {
     }
 
     fn open_transfer(self: &Rc<Self>, transfer: Option<DataTransfer>) -> bool {
-        let file = transfer.and_then(|t| t.files()).and_then(|files| files.get(0));
-        let Some(file) = file else { return false };
+        let Some(file) = transfer.as_ref().and_then(first_file) else { return false };
         let name = file.name();
         self.open_file(file.unchecked_into(), name);
         true
