@@ -98,6 +98,23 @@ async fn the_processor_restyles_like_the_trainer_and_follows_the_sliders() -> Re
     browser.close().await
 }
 
+/// A picture that was stopped, or that ended the worker, would only do it again.
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn what_is_stopped_is_not_begun_again_by_itself() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = opened(&visit, "cpu").await?;
+    browser.value("void document.getElementById('restyle-stop').click()").await?;
+    let facts = "document.getElementById('restyle-facts').textContent";
+    browser.until(&format!("{facts}.startsWith('320') && !{facts}.includes(' in ') && {SETTLED}"), 60).await?;
+    // Long enough for a run, and for the gallery, which is drawn again by the new worker.
+    browser.until("new Promise(r => setTimeout(() => r(true), 4000))", 30).await?;
+    ensure!(!text(&browser, "restyle-facts").await?.contains(" in "), "it was redrawn");
+    set(&browser, "restyle-strength", "50").await?;
+    redrawn(&browser, "").await?;
+    browser.close().await
+}
+
 #[tokio::test]
 #[ignore = "needs the built page and a browser: cargo xtask test"]
 async fn webgpu_restyles_like_the_processor() -> Result<()> {

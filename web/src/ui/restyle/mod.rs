@@ -34,8 +34,13 @@ const THUMBNAIL: usize = 128;
 /// What the worker was asked for.
 #[derive(Debug, Clone, PartialEq)]
 enum Task {
-    /// To decode what is called so.
-    Open(String),
+    /// To keep a picture.
+    Open {
+        /// What it is called.
+        name: String,
+        /// Whether to redraw it at once: not what was stopped, or ended the worker.
+        redraw: bool,
+    },
     /// Which styles there are.
     Styles,
     /// The picture, redrawn.
@@ -152,8 +157,7 @@ impl Restyler {
             warn("The worker cannot be restarted:", &error);
         }
         if let Some((name, pixels)) = self.picture.take() {
-            self.open_pixels(&pixels, name);
-            self.dirty.set(false);
+            self.give_pixels(&pixels, name, false);
         }
         self.show_state();
     }
@@ -226,10 +230,11 @@ impl Restyler {
                 }
                 *self.styles.borrow_mut() = styles;
                 self.renew_thumbnails();
+                self.dirty.set(true);
             }
             (FromWorker::Opened { width, height, .. }, Some(pixels)) => {
-                if let Some(Task::Open(name)) = self.busy.take() {
-                    self.opened(name, width, height, &pixels);
+                if let Some(Task::Open { name, redraw }) = self.busy.take() {
+                    self.opened(name, [width, height], &pixels, redraw);
                 }
             }
             (FromWorker::Restyled { engine, width, height, seconds, .. }, Some(pixels)) => {
@@ -280,12 +285,13 @@ impl Restyler {
     /// Draws the gallery again, from the picture that is open.
     fn renew_thumbnails(&self) {
         *self.thumbnails.borrow_mut() = (0..self.styles.borrow().len()).collect();
-        self.dirty.set(true);
     }
 
     fn failed(self: &Rc<Self>, task: Option<Task>, message: &str) {
         match task {
-            Some(Task::Open(name)) => self.error(&format!("“{name}” cannot be opened as a picture. {}", text::sentence(message))),
+            Some(Task::Open { name, .. }) => {
+                self.error(&format!("“{name}” cannot be opened as a picture. {}", text::sentence(message)))
+            }
             Some(Task::Styles) => {
                 self.model.take();
                 self.error(&format!("The styles cannot be loaded. {}", text::sentence(message)));
@@ -319,7 +325,7 @@ impl Restyler {
         };
         let busy = self.busy.borrow();
         let (working, title) = match &*busy {
-            Some(Task::Open(_)) => (true, "Opening the picture"),
+            Some(Task::Open { .. }) => (true, "Opening the picture"),
             Some(Task::Styles) => (picture || live, "Fetching the model"),
             Some(Task::Result) => (true, "Redrawing"),
             _ => (false, ""),

@@ -23,7 +23,7 @@ impl Restyler {
             match JsFuture::from(file.array_buffer()).await.map(JsCast::unchecked_into::<ArrayBuffer>) {
                 Ok(bytes) => {
                     app.error("");
-                    app.ask(Task::Open(name), |job| ToWorker::Open { job }, Some(bytes));
+                    app.ask(Task::Open { name, redraw: true }, |job| ToWorker::Open { job }, Some(bytes));
                 }
                 Err(error) => app.error(&format!("“{name}” cannot be read. {}", channel::thrown(&error))),
             }
@@ -33,13 +33,18 @@ impl Restyler {
     /// Opens pixels.
     pub fn open_pixels(self: &Rc<Self>, pixels: &ImageData, name: String) {
         self.error("");
+        self.give_pixels(pixels, name, true);
+    }
+
+    /// Gives pixels to the worker.
+    pub fn give_pixels(&self, pixels: &ImageData, name: String, redraw: bool) {
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         let buffer = channel::buffer(&pixels.data());
-        self.ask(Task::Open(name), |job| ToWorker::OpenPixels { job, width, height }, Some(buffer));
+        self.ask(Task::Open { name, redraw }, |job| ToWorker::OpenPixels { job, width, height }, Some(buffer));
     }
 
     /// The worker has it.
-    pub fn opened(self: &Rc<Self>, name: String, width: usize, height: usize, pixels: &ArrayBuffer) {
+    pub fn opened(&self, name: String, [width, height]: [usize; 2], pixels: &ArrayBuffer, redraw: bool) {
         let shown = || -> Result<ImageData, JsValue> {
             limits::check(width, height).map_err(|e| JsValue::from_str(&e))?;
             let pixels = image(pixels, width)?;
@@ -55,6 +60,7 @@ impl Restyler {
                 announce(&format!("{name} is open, {width} by {height} pixels."));
                 *self.picture.borrow_mut() = Some((name, pixels));
                 self.renew_thumbnails();
+                self.dirty.set(redraw);
             }
             Err(error) => self.error(&format!("“{name}” cannot be shown. {}", channel::thrown(&error))),
         }
