@@ -102,17 +102,32 @@ impl Session {
         self.run(input, height, width, mixture).await
     }
 
+    /// What an [`crate::models::AdaIn`] sees in a picture, `[features, height / 4, width / 4]`.
+    ///
+    /// # Errors
+    /// As [`Session::forward`]; [`Error::Shape`] also when the network is another one.
+    pub async fn features(&self, input: &[f32], height: usize, width: usize) -> Result<Vec<f32>> {
+        let dims = picture_dims(input, height, width)?;
+        match &self.network {
+            Network::Candle(model, device) => {
+                candle::values(&model.features(&candle_core::Tensor::from_slice(input, &dims, device)?)?)
+            }
+            #[cfg(feature = "webgpu")]
+            Network::WebGpu(recorded) => {
+                let picture = GpuTensor::input(dims);
+                let features = recorded.model.features(&picture)?;
+                Plan::of(&recorded.context, &[&picture], &[&features])?.run(input).await
+            }
+        }
+    }
+
     /// Without styles the mixture is empty.
     async fn run(&self, input: &[f32], height: usize, width: usize, mixture: &[f32]) -> Result<Vec<f32>> {
         let styles = self.config.styles();
         if mixture.len() != styles {
             return Err(Error::shape("restyle", format!("a mixture of {} for a network of {styles} styles", mixture.len())));
         }
-        let expected = height.checked_mul(width).and_then(|n| n.checked_mul(3));
-        if input.is_empty() || expected != Some(input.len()) {
-            return Err(Error::shape("forward", format!("{} values are not 3 x {height} x {width}", input.len())));
-        }
-        let dims = [1, 3, height, width];
+        let dims = picture_dims(input, height, width)?;
         match &self.network {
             Network::Candle(model, device) => {
                 let x = candle_core::Tensor::from_slice(input, &dims, device)?;
@@ -132,6 +147,15 @@ impl Session {
             }
         }
     }
+}
+
+/// `[1, 3, height, width]`.
+fn picture_dims(input: &[f32], height: usize, width: usize) -> Result<[usize; 4]> {
+    let expected = height.checked_mul(width).and_then(|n| n.checked_mul(3));
+    if input.is_empty() || expected != Some(input.len()) {
+        return Err(Error::shape("forward", format!("{} values are not 3 x {height} x {width}", input.len())));
+    }
+    Ok([1, 3, height, width])
 }
 
 /// A call of the network: its inputs, the picture and, where there are styles, their mixture; and its output.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use pollster::block_on;
-use shared::checkpoint::{Checkpoint, Precision};
+use shared::Scope;
+use shared::checkpoint::{Checkpoint, Precision, Style};
+use shared::engine::candle::{Constants, values};
 use shared::engine::webgpu::Context;
-use shared::models::{ImageConfig, TransformNetConfig};
+use shared::models::{AdaIn, AdaInConfig, ImageConfig, TransformNetConfig};
 use shared::picture::Picture;
+use shared::pipeline::adopt;
 use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
 use tests::gpu;
@@ -23,6 +26,15 @@ fn checkpoint() -> Checkpoint {
     checkpoint.tensors.get_mut("tail.weight").unwrap().values.iter_mut().for_each(|w| *w *= 0.1);
     checkpoint.tensors.get_mut("tail.bias").unwrap().values.iter_mut().for_each(|b| *b += 0.5);
     checkpoint
+}
+
+/// A network whose styles are pictures.
+fn adain(styles: usize) -> Checkpoint {
+    random::checkpoint(ImageConfig::AdaIn(AdaInConfig { channels: 6, features: 10, blocks: 1, styles }), 12)
+}
+
+fn style(name: &str) -> Style {
+    Style { name: name.to_owned(), title: name.to_owned() }
 }
 
 fn on_cpu(checkpoint: &Checkpoint) -> Session {
@@ -50,24 +62,24 @@ const SIZES: [(u32, u32); 6] = [(1, 1), (7, 5), (3, 401), (16, 16), (33, 18), (6
 
 #[test]
 fn any_size_is_restyled_whole_and_alpha_stays() {
-    let session = on_cpu(&checkpoint());
-    for (width, height) in SIZES {
-        let picture = random::picture(width, height, Kind { deep: false, alpha: true }, 5);
-        let result = block_on(restyle(&session, &picture, &look(&[0.2, 0.5, 0.3]))).unwrap();
-        assert_eq!((result.width(), result.height()), (picture.width(), picture.height()));
-        let alpha = |p: &Picture| p.planes(p.bounds(), 3, 1);
-        assert_eq!(alpha(&result), alpha(&picture));
-        assert_eq!(block_on(restyle(&session, &picture, &look(&[0.2, 0.5, 0.3]))).unwrap(), result, "twice the same");
+    for session in [on_cpu(&checkpoint()), on_cpu(&adain(STYLES))] {
+        for (width, height) in SIZES {
+            let picture = random::picture(width, height, Kind { deep: false, alpha: true }, 5);
+            let result = block_on(restyle(&session, &picture, &look(&[0.2, 0.5, 0.3]))).unwrap();
+            assert_eq!((result.width(), result.height()), (picture.width(), picture.height()));
+            let alpha = |p: &Picture| p.planes(p.bounds(), 3, 1);
+            assert_eq!(alpha(&result), alpha(&picture));
+            assert_eq!(block_on(restyle(&session, &picture, &look(&[0.2, 0.5, 0.3]))).unwrap(), result, "twice the same");
+        }
     }
 }
 
 #[test]
 fn webgpu_restyles_like_candle_and_follows_the_mixture() {
     let Some(context) = gpu::context() else { return };
-    let checkpoint = checkpoint();
-    let cpu = on_cpu(&checkpoint);
-    let compare = |context: Arc<Context>, allowed: f32| {
-        let gpu = Session::new(&checkpoint, Engine::WebGpu(context)).unwrap();
+    let compare = |checkpoint: &Checkpoint, context: Arc<Context>, allowed: f32| {
+        let cpu = on_cpu(checkpoint);
+        let gpu = Session::new(checkpoint, Engine::WebGpu(context)).unwrap();
         for (width, height) in SIZES {
             let picture = photo(width, height);
             // The second mixture is for a plan that is there already.
@@ -78,10 +90,57 @@ fn webgpu_restyles_like_candle_and_follows_the_mixture() {
             }
         }
     };
-    compare(context, 1e-3);
-    if let Some(half) = gpu::half_context() {
-        compare(half, 2e-2);
+    for checkpoint in [checkpoint(), adain(STYLES)] {
+        compare(&checkpoint, context.clone(), 1e-3);
+        if let Some(half) = gpu::half_context() {
+            compare(&checkpoint, half, 2e-2);
+        }
     }
+}
+
+#[test]
+fn in_its_own_style_a_picture_keeps_its_features() {
+    let network = adain(0);
+    let session = on_cpu(&network);
+    // At a multiple of 4: what is filled up is not the picture's own.
+    let picture = photo(24, 16);
+    let dark: Vec<f32> = planes(&photo(20, 28)).iter().map(|v| 0.2 * v).collect();
+    let other = Picture::from_planes(20, 28, &dark).unwrap();
+    let with = |network: &Checkpoint, name: &str, picture: &Picture| block_on(adopt(network, &session, style(name), picture));
+    let one = with(&network, "own", &picture).unwrap();
+    let both = with(&one, "other", &other).unwrap();
+    let (one, both) = (on_cpu(&one), on_cpu(&both));
+    let own = block_on(restyle(&one, &picture, &look(&[1.0]))).unwrap();
+    let drawn = decoded(&network, &picture);
+    let off = planes(&own).iter().zip(&drawn).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-3, "{off}");
+    assert_eq!(block_on(restyle(&both, &picture, &look(&[1.0, 0.0]))).unwrap(), own, "a style more changes no other");
+    assert!(furthest(&block_on(restyle(&both, &picture, &look(&[0.0, 1.0]))).unwrap(), &own) > 1e-3);
+}
+
+/// What the decoder makes of what the encoder sees.
+fn decoded(network: &Checkpoint, picture: &Picture) -> Vec<f32> {
+    let ImageConfig::AdaIn(config) = *network.image().unwrap() else { panic!("another network") };
+    let source = Constants { tensors: &network.tensors, device: &Device::Cpu };
+    let model = AdaIn::new(&config, &Scope::root(&source)).unwrap();
+    let dims = (1, 3, picture.height(), picture.width());
+    let x = candle_core::Tensor::from_vec(planes(picture), dims, &Device::Cpu).unwrap();
+    values(&model.decode(&model.encode(&x).unwrap()).unwrap()).unwrap()
+}
+
+#[test]
+fn a_style_is_taken_once_and_by_a_network_that_takes_any() {
+    let said = |network: &Checkpoint, name: &str| {
+        block_on(adopt(network, &on_cpu(network), style(name), &photo(16, 16))).unwrap_err().to_string()
+    };
+    assert!(said(&adain(STYLES), "style1").contains("style1"));
+    assert!(said(&checkpoint(), "mine").contains("learnt"));
+    let mut broken = adain(0);
+    broken.tensors.remove("encoder.2.weight");
+    assert!(Session::new(&broken, Engine::Candle(Device::Cpu)).is_err_and(|e| e.to_string().contains("encoder.2.weight")));
+    // A network without a style cannot restyle, and says so.
+    let error = block_on(restyle(&on_cpu(&adain(0)), &photo(16, 16), &look(&[]))).unwrap_err().to_string();
+    assert!(error.contains("style"), "{error}");
 }
 
 #[test]

@@ -132,6 +132,37 @@ fn a_network_of_styles_learns_grows_and_restyles() {
     assert!(card.contains("`first`: The First, nobody, 2026") && card.contains("| `first` |"), "{card}");
 }
 
+#[test]
+fn any_picture_is_a_style() {
+    let folder = prepare("adain");
+    let goal = ["train", "adain", "--data", "photo.png", "--style", "painting.png", "--steps", "8", "--every", "8"];
+    succeed(&folder, &[&goal[..], &SMALL, &["--name", "any"]].concat());
+    let weights = best(&folder, "any");
+    let weights = weights.to_string_lossy();
+    let run = |more: &[&str], out: &str| {
+        let rest = ["run", "style", "--weights", &*weights, "photo.png", "-o", out, "--style-size", "32"];
+        succeed(&folder, &[&rest[..], more].concat());
+        read(&folder.join(out))
+    };
+    let taken = run(&["--take", "painting.png"], "taken.png");
+    assert_eq!((taken.width(), taken.height()), (48, 48));
+    let blend = run(&["--take", "a=painting.png", "--take", "b=photo.png", "--style", "a:0.3,b:0.7"], "blend.png");
+    assert!(blend != taken);
+    let said = fail(&folder, &["run", "style", "--weights", &weights, "--style", "a", "photo.png", "-o", "x.png"]);
+    assert!(said.contains("--take"), "{said}");
+
+    let measured = ["--judge", "judge.safetensors", "--data", "photo.png", "--style", "a=painting.png", "--style-size", "32"];
+    let rest = ["--unseen", "b=photo.png", "--models", "models"];
+    succeed(&folder, &[&["publish", "style", "--weights", &*weights][..], &measured, &rest].concat());
+    let card = fs::read_to_string(folder.join("models/own-style.md")).unwrap();
+    assert!(card.contains("| `a` |") && card.contains("| `b`, not seen"), "{card}");
+    let stored = Checkpoint::read(&folder.join("models/own-style.safetensors")).unwrap();
+    assert_eq!(stored.metadata.styles.iter().map(|style| style.name.as_str()).collect::<Vec<_>>(), ["a"]);
+
+    let said = fail(&folder, &[&goal[..], &SMALL, &["--content-layer", "relu1_1", "--name", "fine"]].concat());
+    assert!(said.contains("relu1_1") && said.contains("quarter"), "{said}");
+}
+
 fn csv_column(path: &Path, name: &str) -> Vec<f64> {
     let text = fs::read_to_string(path).unwrap();
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::within;
-use super::{Plain, PlainConfig, Rlfn, RlfnConfig, SrResnet, SrResnetConfig, TransformNet, TransformNetConfig};
+use super::{
+    AdaIn, AdaInConfig, Plain, PlainConfig, Rlfn, RlfnConfig, SrResnet, SrResnetConfig, TransformNet, TransformNetConfig,
+};
 use crate::{Error, Result, Scope, Tensor};
 
 /// Which network, how large. Stored in checkpoints as JSON: `{"model":"rlfn","scale":4,"channels":48,"blocks":6}`.
@@ -18,6 +20,9 @@ pub enum ImageConfig {
     Plain(PlainConfig),
     /// The one for style transfer.
     TransformNet(TransformNetConfig),
+    /// The one whose styles are any pictures.
+    #[serde(rename = "adain")]
+    AdaIn(AdaInConfig),
 }
 
 impl ImageConfig {
@@ -27,7 +32,7 @@ impl ImageConfig {
             Self::Rlfn(c) => c.scale,
             Self::SrResnet(c) => c.scale,
             Self::Plain(c) => c.scale,
-            Self::TransformNet(_) => 1,
+            Self::TransformNet(_) | Self::AdaIn(_) => 1,
         }
     }
 
@@ -37,13 +42,17 @@ impl ImageConfig {
             Self::Rlfn(c) => Some(c.receptive_field()),
             Self::SrResnet(c) => Some(c.receptive_field()),
             Self::Plain(c) => Some(c.receptive_field()),
-            Self::TransformNet(_) => None,
+            Self::TransformNet(_) | Self::AdaIn(_) => None,
         }
     }
 
     /// Styles in it; 0 where it takes no mixture of them.
     pub fn styles(&self) -> usize {
-        if let Self::TransformNet(c) = self { c.styles } else { 0 }
+        match self {
+            Self::TransformNet(c) => c.styles,
+            Self::AdaIn(c) => c.styles,
+            Self::Rlfn(_) | Self::SrResnet(_) | Self::Plain(_) => 0,
+        }
     }
 
     /// Refuses sizes that no sane network has, so that a hostile checkpoint cannot ask for all memory.
@@ -56,6 +65,10 @@ impl ImageConfig {
             Self::SrResnet(SrResnetConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
             Self::Plain(PlainConfig { scale, channels, blocks }) => (Some(scale), channels, blocks),
             Self::TransformNet(TransformNetConfig { channels, blocks, .. }) => (None, channels, blocks),
+            Self::AdaIn(AdaInConfig { channels, features, blocks, .. }) => {
+                within("features", features, 1..=1024)?;
+                (None, channels, blocks)
+            }
         };
         scale.map_or(Ok(()), |scale| within("scale", scale, 2..=4))?;
         within("styles", self.styles(), 0..=256)?;
@@ -74,6 +87,8 @@ pub enum ImageNetwork<T> {
     Plain(Plain<T>),
     /// See [`TransformNet`].
     TransformNet(TransformNet<T>),
+    /// See [`AdaIn`].
+    AdaIn(AdaIn<T>),
 }
 
 impl<T: Tensor> ImageNetwork<T> {
@@ -85,16 +100,21 @@ impl<T: Tensor> ImageNetwork<T> {
             ImageConfig::SrResnet(c) => Self::SrResnet(SrResnet::new(c, scope)?),
             ImageConfig::Plain(c) => Self::Plain(Plain::new(c, scope)?),
             ImageConfig::TransformNet(c) => Self::TransformNet(TransformNet::new(c, scope)?),
+            ImageConfig::AdaIn(c) => Self::AdaIn(AdaIn::new(c, scope)?),
         })
     }
 
     /// The network's output for a batch.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where it wants a mixture of styles, or the picture does not suit it.
     pub fn forward(&self, x: &T) -> Result<T> {
         match self {
             Self::Rlfn(m) => m.forward(x),
             Self::SrResnet(m) => m.forward(x),
             Self::Plain(m) => m.forward(x),
             Self::TransformNet(m) => m.forward(x, None),
+            Self::AdaIn(_) => Err(Error::shape("forward", "this network wants a style")),
         }
     }
 
@@ -105,7 +125,21 @@ impl<T: Tensor> ImageNetwork<T> {
     pub fn restyle(&self, x: &T, mixture: &T) -> Result<T> {
         match self {
             Self::TransformNet(m) => m.forward(x, Some(mixture)),
+            Self::AdaIn(m) => m.forward(x, mixture),
             Self::Rlfn(_) | Self::SrResnet(_) | Self::Plain(_) => Err(Error::shape("restyle", "this network has no styles")),
+        }
+    }
+
+    /// What it sees in a picture: `[N, features, H / 4, W / 4]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where it is no [`AdaIn`].
+    pub fn features(&self, x: &T) -> Result<T> {
+        match self {
+            Self::AdaIn(m) => m.encode(x),
+            Self::Rlfn(_) | Self::SrResnet(_) | Self::Plain(_) | Self::TransformNet(_) => {
+                Err(Error::shape("features", "this network learns its styles in training, and cannot take one from a picture"))
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The models. Each reads like its paper and is generic over [`crate::Tensor`].
 
+mod ada_in;
 mod config;
 mod image;
 mod language;
@@ -13,6 +14,7 @@ mod transform_net;
 mod transformer;
 mod translation;
 
+pub use ada_in::{AdaIn, AdaInConfig};
 pub use config::Config;
 pub use image::{ImageConfig, ImageNetwork};
 pub use language::{LanguageConfig, LanguageModel};

@@ -1,5 +1,6 @@
 //! What surrounds a network: pictures in, pictures out; sentences in, sentences out.
 
+mod adopt;
 #[cfg(all(feature = "text", feature = "webgpu"))]
 pub mod decoder;
 mod enlarge;
@@ -12,4 +13,5 @@ pub mod tiles;
 #[cfg(feature = "text")]
 pub mod translate;
 
+pub use adopt::adopt;
 pub use enlarge::{Enlargement, Tile};

@@ -60,9 +60,9 @@ impl Look {
 /// picture may fit.
 pub async fn restyle(session: &Session, picture: &Picture, look: &Look) -> Result<Picture> {
     let (width, height) = (picture.width(), picture.height());
-    let [w, h] = [width, height].map(|size| size.next_multiple_of(MULTIPLE).max(SMALLEST));
     let source = picture.planes(picture.bounds(), 0, 3);
-    let output = session.restyle(&stretch(&source, [height, width], [h, w]), h, w, &look.mixture).await?;
+    let (input, [h, w]) = framed(picture);
+    let output = session.restyle(&input, h, w, &look.mixture).await?;
     let mut rgb = cut(&output, [h, w], [height, width]);
     if look.keep_colours {
         recolour(&mut rgb, &source);
@@ -74,6 +74,13 @@ pub async fn restyle(session: &Session, picture: &Picture, look: &Look) -> Resul
         result.write_planes(picture.bounds(), 3, 1, &picture.planes(picture.bounds(), 3, 1));
     }
     Ok(result)
+}
+
+/// Planar RGB of a picture, filled up to a size that the networks take, and its height and width.
+pub(super) fn framed(picture: &Picture) -> (Vec<f32>, [usize; 2]) {
+    let size = [picture.height(), picture.width()];
+    let framed = size.map(|side| side.next_multiple_of(MULTIPLE).max(SMALLEST));
+    (stretch(&picture.planes(picture.bounds(), 0, 3), size, framed), framed)
 }
 
 /// Planes with their last row and column repeated to a larger size.

@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use shared::Scope;
 use shared::checkpoint::{Checkpoint, Dense, Style};
 use shared::models::{ImageConfig, ImageNetwork, TransformNetConfig};
-use shared::picture::Picture;
 use tracing::info;
 
 use super::crops::Crops;
 use super::judge::{Judge, Objective, Statistics};
+use super::photos::Photos;
 use super::pictures::{scaled, tensor};
 use super::task::Restyling;
-use crate::data::{dead_leaves, folder};
+use crate::data::folder;
 use crate::learner::Run;
 use crate::training::{Training, within};
 use crate::variables::Variables;
@@ -80,12 +80,6 @@ impl FromStr for StylePicture {
     }
 }
 
-/// Made-up pictures and their side.
-const MADE_UP: (usize, usize) = (64, 384);
-
-/// Photos to validate on, where they are not given.
-const KEPT: usize = 4;
-
 impl Config {
     /// Refuses values that make no sense, by name.
     ///
@@ -124,8 +118,8 @@ impl Config {
             names.push(Style { name: name.clone(), title: title(name) });
         }
         let network = self.network(before.as_ref(), names.len())?;
-        let (photos, validation, source) = self.photos(bar)?;
-        let crops = Crops::new(photos, self.size, self.training.seed)?;
+        let Photos { training, validation, source } = Photos::read(&self.data, &self.validation, self.training.seed, &bar)?;
+        let crops = Crops::new(training, self.size, self.training.seed)?;
 
         let variables = Variables::new(&device, self.training.seed);
         ImageNetwork::new(&ImageConfig::TransformNet(network), &Scope::root(&variables))?;
@@ -145,26 +139,10 @@ impl Config {
         let style_pictures: Vec<String> = self.styles.iter().map(|style| shown(&style.picture)).collect();
         let facts = [
             ("data", source),
-            (
-                "judge",
-                format!(
-                    "{}, style from {}, content from {}",
-                    judge.kind().title(),
-                    judge.objective().style_layers.join(", "),
-                    judge.objective().content_layer
-                ),
-            ),
-            (
-                "weights of the losses",
-                format!(
-                    "style {}, content {}, smoothness {}",
-                    self.objective.style_weight, self.objective.content_weight, self.objective.smoothness
-                ),
-            ),
             ("styles", style_pictures.join(", ")),
             ("batch", format!("{} crops of {} x {} pixels", self.batch, self.size, self.size)),
         ];
-        run.provenance.extend(facts.map(|(fact, value)| (fact.to_owned(), value)));
+        run.provenance.extend(facts.into_iter().chain(judge.facts()).map(|(fact, value)| (fact.to_owned(), value)));
         let task = Restyling { network, names, first, styles, judge, crops, validation, batch: self.batch };
         Ok((task, run))
     }
@@ -185,28 +163,10 @@ impl Config {
         let picture = scaled(&folder::read(&style.picture)?, self.style_size, true)?;
         judge.style(&tensor(&picture, device)?).with_context(|| style.picture.display().to_string())
     }
-
-    /// Photos to train on, to validate on, and what to call them.
-    fn photos(&self, bar: impl Fn(&str) -> indicatif::ProgressBar) -> Result<(Vec<Picture>, Vec<Picture>, String)> {
-        let load = |paths: &[PathBuf]| folder::load(paths, &bar("reading pictures {wide_bar} {pos}/{len}"));
-        let (mut photos, source) = if self.data.is_empty() {
-            (dead_leaves::pictures(MADE_UP.0, MADE_UP.1, self.training.seed), "dead leaves, made up".to_owned())
-        } else {
-            let photos = load(&self.data)?;
-            let source = folder::described(&self.data, photos.len());
-            (photos, source)
-        };
-        let validation = match self.validation.is_empty() {
-            true => photos.split_off(photos.len().saturating_sub(KEPT).max(1).min(photos.len())),
-            false => load(&self.validation)?.into_iter().take(KEPT).collect(),
-        };
-        let validation = if validation.is_empty() { photos.clone() } else { validation };
-        Ok((photos, validation, source))
-    }
 }
 
 /// What a name says to people, until somebody says it better.
-fn title(name: &str) -> String {
+pub fn title(name: &str) -> String {
     let words = name.replace('_', " ");
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()

@@ -9,6 +9,7 @@ use shared::checkpoint::Checkpoint;
 use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
 
+use super::adain::styles::complete;
 use super::config::StylePicture;
 use super::judge::{Judge, Statistics, number};
 use super::pictures::{scaled, tensor};
@@ -48,12 +49,15 @@ pub struct Test<'a> {
     pub count: usize,
 }
 
-/// Restyles photos in every style, each alone at full strength, telling `progress` after every one.
+/// Restyles photos in every style, each alone at full strength, telling `progress` after every one. A network that takes its styles
+/// from pictures takes those that it does not have.
 ///
 /// # Errors
 /// When a file cannot be read, a style is not the network's, or the device fails.
 pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: impl Fn()) -> Result<Vec<Scores>> {
-    let session = Session::new(checkpoint, Engine::Candle(device.clone()))?;
+    let engine = Engine::Candle(device.clone());
+    let checkpoint = &complete(checkpoint, test.styles, test.style_size, &engine)?;
+    let session = Session::new(checkpoint, engine)?;
     let photos: Vec<_> = folder::find(test.data)?.into_iter().take(test.count).collect();
     ensure!(!photos.is_empty(), "{}: no photo to measure on", test.data.display());
     let style = |StylePicture { name, picture }: &StylePicture| -> Result<(Scores, Look, Statistics)> {

@@ -163,6 +163,33 @@ impl Judge {
         &self.objective
     }
 
+    /// What a model card says of it.
+    pub fn facts(&self) -> [(&'static str, String); 2] {
+        let Objective { style_layers, content_layer, style_weight, content_weight, smoothness, .. } = &self.objective;
+        let layers = format!("style from {}, content from {content_layer}", style_layers.join(", "));
+        [
+            ("judge", format!("{}, {layers}", self.kind.title())),
+            ("weights of the losses", format!("style {style_weight}, content {content_weight}, smoothness {smoothness}")),
+        ]
+    }
+
+    /// Content and style of a picture `[1, 3, H, W]`, in one look.
+    ///
+    /// # Errors
+    /// As [`Judge::style`].
+    pub fn look(&self, picture: &Tensor) -> Result<(Tensor, Statistics)> {
+        let features = self.network.features(&picture.detach(), &self.objective.layers())?;
+        self.told_apart(&features)
+    }
+
+    fn told_apart(&self, features: &[(&str, Tensor)]) -> Result<(Tensor, Statistics)> {
+        let objective = &self.objective;
+        let content = features.iter().find(|(name, _)| *name == objective.content_layer).context("no content")?;
+        let is_style = |name: &str| objective.style_layers.iter().any(|layer| layer == name);
+        let of_style = features.iter().filter(|(name, _)| is_style(name)).map(|(_, feature)| feature);
+        Ok((content.1.clone(), self.statistics(of_style)?))
+    }
+
     /// The style of a picture `[1, 3, H, W]`.
     ///
     /// # Errors
@@ -194,11 +221,9 @@ impl Judge {
     pub fn losses(&self, picture: &Tensor, content: &Tensor, style: &Statistics) -> Result<Losses> {
         let objective = &self.objective;
         let features = self.network.features(picture, &objective.layers())?;
-        let of_content = features.iter().find(|(name, _)| *name == objective.content_layer).context("no content")?;
-        let content = relative(&of_content.1, content)?;
-        let is_style = |name: &str| objective.style_layers.iter().any(|layer| layer == name);
-        let of_style = features.iter().filter(|(name, _)| is_style(name)).map(|(_, feature)| feature);
-        let style = self.statistics(of_style)?.distance(style)?;
+        let (of_content, of_style) = self.told_apart(&features)?;
+        let content = relative(&of_content, content)?;
+        let style = of_style.distance(style)?;
         let mut total = ((&content * objective.content_weight)? + (&style * objective.style_weight)?)?;
         if objective.smoothness > 0.0 {
             total = (total + (total_variation(picture)? * objective.smoothness)?)?;
@@ -256,7 +281,10 @@ impl Statistics {
 }
 
 /// The mean square of the difference, as part of that of `wanted`.
-fn relative(x: &Tensor, wanted: &Tensor) -> candle_core::Result<Tensor> {
+///
+/// # Errors
+/// When they are of different sizes, or the device fails.
+pub fn relative(x: &Tensor, wanted: &Tensor) -> candle_core::Result<Tensor> {
     let difference = (x - wanted)?.sqr()?.mean_all()?;
     // A picture of one colour may have nothing of a feature.
     difference / (number(&wanted.sqr()?.mean_all()?)? + 1e-12)

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use candle_core::Device;
 use clap::Args;
 use shared::checkpoint::Checkpoint;
 
@@ -12,7 +13,8 @@ use crate::style::judge::{Judge, Objective};
 
 const EXAMPLES: &str = "Example:
   trainer eval style --weights web/models/style.safetensors --judge vgg.safetensors --data BSDS500/val --count 50 \\
-    --style great_wave=wave.jpg --style starry_night=night.jpg";
+    --style great_wave=wave.jpg --style starry_night=night.jpg
+A network that takes its styles from pictures takes those that it does not have.";
 
 /// Every photo is restyled whole, in each style alone at full strength, and judged by the losses of the training: relative ones, so
 /// that 1 is a picture that has nothing of what is wanted.
@@ -40,10 +42,10 @@ pub struct TestArgs {
     judge: PathBuf,
     /// A style of the network and the picture that has it; may be given again.
     #[arg(long, value_name = "NAME=FILE", required = true)]
-    style: Vec<StylePicture>,
+    pub style: Vec<StylePicture>,
     /// Shorter side of the style pictures.
     #[arg(long, default_value_t = 320)]
-    style_size: usize,
+    pub style_size: usize,
     /// Photos that the network has not seen.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -53,17 +55,16 @@ pub struct TestArgs {
 }
 
 impl TestArgs {
-    /// Measures.
+    /// Measures these styles.
     ///
     /// # Errors
     /// As [`measure`].
-    pub fn measure(&self, checkpoint: &Checkpoint, device: &Choice) -> Result<Vec<Scores>> {
-        let device = device.open()?;
-        let judge = Judge::open(&self.judge, Objective::default(), &device)?;
+    pub fn measure(&self, checkpoint: &Checkpoint, styles: &[StylePicture], device: &Device) -> Result<Vec<Scores>> {
+        let judge = Judge::open(&self.judge, Objective::default(), device)?;
         let bar = progress_bar("measuring {wide_bar} {pos}/{len} ({eta} left)");
-        bar.set_length((self.count * self.style.len()) as u64);
-        let test = Test { judge: &judge, styles: &self.style, style_size: self.style_size, data: &self.data, count: self.count };
-        let scores = measure(checkpoint, &test, &device, || bar.inc(1));
+        bar.set_length((self.count * styles.len()) as u64);
+        let test = Test { judge: &judge, styles, style_size: self.style_size, data: &self.data, count: self.count };
+        let scores = measure(checkpoint, &test, device, || bar.inc(1));
         bar.finish_and_clear();
         scores
     }
@@ -73,7 +74,7 @@ impl Style {
     #[allow(clippy::print_stdout)]
     pub fn run(self) -> Result<()> {
         let checkpoint = Checkpoint::read(&self.weights)?;
-        let scores = self.test.measure(&checkpoint, &self.device)?;
+        let scores = self.test.measure(&checkpoint, &self.test.style, &self.device.open()?)?;
         if self.json {
             println!("{}", serde_json::to_string(&scores)?);
             return Ok(());

@@ -3,11 +3,15 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 use shared::checkpoint::Checkpoint;
+use shared::models::ImageConfig;
+use shared::session::Engine;
 
 use crate::commands::eval::StyleTest;
 use crate::device::Choice;
 use crate::publish::{Entry, publish, rounded};
+use crate::style::adain::styles::complete;
 use crate::style::card::card;
+use crate::style::config::StylePicture;
 use crate::style::evaluate::mean;
 
 const EXAMPLES: &str = "Example:
@@ -23,6 +27,9 @@ pub struct Style {
     weights: PathBuf,
     #[command(flatten)]
     test: StyleTest,
+    /// A style that is measured and not stored, for a network that takes its styles from pictures; may be given again.
+    #[arg(long, value_name = "NAME=FILE")]
+    unseen: Vec<StylePicture>,
     /// What a style is called for people; may be given again.
     #[arg(long, value_name = "NAME=TITLE", value_parser = title)]
     title: Vec<(String, String)>,
@@ -46,7 +53,9 @@ fn title(text: &str) -> Result<(String, String), String> {
 
 impl Style {
     pub fn run(self) -> Result<()> {
-        let mut checkpoint = Checkpoint::read(&self.weights)?;
+        let device = self.device.open()?;
+        let engine = Engine::Candle(device.clone());
+        let mut checkpoint = complete(&Checkpoint::read(&self.weights)?, &self.test.style, self.test.style_size, &engine)?;
         for (name, title) in &self.title {
             match checkpoint.metadata.styles.iter_mut().find(|style| style.name == *name) {
                 Some(style) => title.clone_into(&mut style.title),
@@ -58,13 +67,15 @@ impl Style {
         }
         // What is measured is what the page gets.
         let mut checkpoint = rounded(&checkpoint)?;
-        let scores = self.test.measure(&checkpoint, &self.device)?;
-        let mean = mean(&scores);
+        let styles = [self.test.style.as_slice(), &self.unseen].concat();
+        let scores = self.test.measure(&checkpoint, &styles, &device)?;
+        let mean = mean(&scores[..self.test.style.len()]);
         let rounded = |v: f64| (v * 1e4).round() / 1e4;
         checkpoint.metadata.metrics.clear();
         let metrics = [("content_loss", mean.content), ("style_loss", mean.style)];
         checkpoint.metadata.metrics.extend(metrics.map(|(name, value)| (name.to_owned(), rounded(value))));
-        let entry = Entry { task: "style", name: "style".to_owned(), scale: 1, quality: String::new() };
+        let task = if matches!(checkpoint.image()?, ImageConfig::AdaIn(_)) { "own-style" } else { "style" };
+        let entry = Entry { task, name: task.to_owned(), scale: 1, quality: String::new() };
         publish(&self.models, entry, &checkpoint, |model| card(model, &checkpoint, &scores, &self.tested_on))
     }
 }

@@ -4,18 +4,23 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use shared::picture::Format;
 use shared::pipeline::restyle::{Look, restyle};
+use shared::session::Session;
 use tracing::info;
 
 use crate::commands::{Network, writable};
 use crate::data::folder;
 use crate::runs::write_atomically;
+use crate::style::adain::styles::take;
+use crate::style::config::StylePicture;
 use crate::style::pictures::scaled;
 
 const EXAMPLES: &str = "Examples:
   trainer run style --weights web/models/style.safetensors --list
   trainer run style --weights web/models/style.safetensors --style great_wave photo.jpg -o wave.png
   trainer run style --weights web/models/style.safetensors --style starry_night:0.6,great_wave:0.4 --strength 0.8 \\
-    --keep-colours --size 1024 photo.jpg -o blend.jpg --engine webgpu";
+    --keep-colours --size 1024 photo.jpg -o blend.jpg --engine webgpu
+  A picture of one's own as style, with a network that takes any:
+    trainer run style --weights web/models/own-style.safetensors --take mosaic.jpg photo.jpg -o mosaic.png";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -26,8 +31,15 @@ pub struct Style {
     #[arg(long)]
     list: bool,
     /// Styles, each with its part; without parts all count the same.
-    #[arg(long, value_name = "NAME[:PART]", value_delimiter = ',', value_parser = style_part, required_unless_present = "list")]
+    #[arg(long, value_name = "NAME[:PART]", value_delimiter = ',', value_parser = style_part, required_unless_present_any = ["list", "take"])]
     style: Vec<(String, f32)>,
+    /// A picture whose style to take, and its name for --style; may be given again. Without a name it is called as the file is;
+    /// without --style the pictures that are taken are the style.
+    #[arg(long, value_name = "NAME=FILE")]
+    take: Vec<StylePicture>,
+    /// Shorter side of the pictures that are taken: the larger, the larger the strokes.
+    #[arg(long, value_name = "PIXELS", default_value_t = 320, value_parser = clap::value_parser!(u32).range(8..=2048))]
+    style_size: u32,
     /// How much of the styles, from 0 to 1.
     #[arg(long, default_value_t = 1.0)]
     strength: f32,
@@ -63,17 +75,27 @@ pub fn style_part(text: &str) -> Result<(String, f32), String> {
 impl Style {
     #[allow(clippy::print_stdout)]
     pub fn run(self) -> Result<()> {
-        let (checkpoint, session) = self.network.open()?;
+        let (mut checkpoint, mut session) = self.network.open()?;
+        if !self.take.is_empty() {
+            let named = || self.network.weights.display().to_string();
+            let engine = self.network.place.open()?;
+            checkpoint = take(&checkpoint, &self.take, self.style_size as usize, &engine).with_context(named)?;
+            session = Session::new(&checkpoint, engine).with_context(named)?;
+        }
+        let parts = match self.style.is_empty() {
+            true => self.take.iter().map(|style| (style.name.clone(), 1.0)).collect(),
+            false => self.style,
+        };
         let styles = &checkpoint.metadata.styles;
         if styles.is_empty() {
-            bail!("{}: not a network of many styles", self.network.weights.display());
+            bail!("{}: it holds no styles; one for any style takes them by --take", self.network.weights.display());
         }
         let (Some(input), Some(output), false) = (self.input, self.output, self.list) else {
             let width = styles.iter().map(|style| style.name.len()).max().unwrap_or_default();
             styles.iter().for_each(|style| println!("{:width$}  {}", style.name, style.title));
             return Ok(());
         };
-        let look = Look { keep_colours: self.keep_colours, ..Look::new(styles, &self.style, self.strength)? };
+        let look = Look { keep_colours: self.keep_colours, ..Look::new(styles, &parts, self.strength)? };
         let Some(format) = Format::from_path(&output) else {
             bail!("{}: its ending must be png, jpg or webp", output.display());
         };

@@ -1,5 +1,6 @@
 //! Training: a task's settings become a configuration, and a configuration a run.
 
+mod adain;
 mod gatys;
 mod language;
 pub mod network;
@@ -81,6 +82,8 @@ pub enum Task {
     Language(language::Language),
     /// Train a network that redraws pictures in many styles.
     Style(style::Train),
+    /// Train a network that redraws pictures in the style of any other.
+    Adain(adain::Train),
     /// Redraw one picture in the style of another.
     Gatys(gatys::Gatys),
     /// Train a network that reads dates.
@@ -93,6 +96,7 @@ pub enum Task {
 pub enum Recipe {
     Superres(enlarging::config::Config),
     Style(restyling::config::Config),
+    Adain(restyling::adain::config::Config),
     Translate(translating::config::Config),
     Language(translating::language::Config),
 }
@@ -102,6 +106,7 @@ impl Recipe {
         match self {
             Self::Superres(config) => config.validate(),
             Self::Style(config) => config.validate(),
+            Self::Adain(config) => config.validate(),
             Self::Translate(config) => config.validate(),
             Self::Language(config) => config.validate(),
         }
@@ -111,6 +116,7 @@ impl Recipe {
         match self {
             Self::Superres(config) => &config.training,
             Self::Style(config) => &config.training,
+            Self::Adain(config) => &config.training,
             Self::Translate(config) => &config.training,
             Self::Language(config) => &config.training,
         }
@@ -137,6 +143,9 @@ impl Train {
             }
             Some(Task::Style(task)) => {
                 return train(Recipe::Style(task.settings.config()?), "style", task.how);
+            }
+            Some(Task::Adain(task)) => {
+                return train(Recipe::Adain(task.settings.config()?), "adain", task.how);
             }
             Some(Task::Gatys(task)) => return task.run(),
             None => {}
@@ -195,6 +204,10 @@ pub fn learn(recipe: &Recipe, root: &Path, tokenizer: Option<Tokenizer>, how: &H
             fit(recipe, &folder, how, &task, run)
         }
         Recipe::Style(config) => {
+            let (task, run) = config.prepare(device, super::progress_bar)?;
+            fit(recipe, &folder, how, &task, run)
+        }
+        Recipe::Adain(config) => {
             let (task, run) = config.prepare(device, super::progress_bar)?;
             fit(recipe, &folder, how, &task, run)
         }
