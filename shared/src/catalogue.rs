@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+/// The task of a network that restyles in what it has learnt.
+pub const STYLE: &str = "style";
+
+/// The task of one that takes any picture as a style.
+pub const OWN_STYLE: &str = "own-style";
+
 /// The list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
@@ -16,7 +22,7 @@ pub struct Catalogue {
 /// One model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    /// What it does: `superres`, `style`, `translate` or `dates`.
+    /// What it does: `superres`, `style`, `own-style`, `translate` or `dates`.
     pub task: String,
     /// Its name.
     pub name: String,

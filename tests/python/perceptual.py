@@ -42,21 +42,47 @@ def show(name, x):
 
 
 picture = ((wave(3 * 37 * 45, 0.11, 0.5) + 0.5)).reshape(3, 37, 45)
-mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-prepared = (picture - mean[:, None, None]) / deviation[:, None, None]
+
+
+def prepare(picture):
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    return (picture - mean[:, None, None]) / deviation[:, None, None]
+
+
+
+def squeeze_net(picture):
+    x = relu(conv(prepare(picture), 64, 3, stride=2))
+    yield "relu0", x
+    for number, squeezed, expanded in [(3, 16, 64), (4, 16, 64), (6, 32, 128), (7, 32, 128), (9, 48, 192), (10, 48, 192), (11, 64, 256), (12, 64, 256)]:
+        if number in (3, 6, 9):
+            x = pool(x, 3, 2)
+        x = fire(x, squeezed, expanded)
+        yield f"fire{number}", x
+
+
+def unit(x):
+    return x / (np.sqrt((x**2).sum(axis=0, keepdims=True)) + 1e-10)
+
+
+def lpips(a, b):
+    """Zhang et al. 2018 with heads that are sines too."""
+    total = 0.0
+    for (name, x), (_, y) in zip(squeeze_net(a), squeeze_net(b)):
+        if name not in ("fire3", "fire6"):
+            head = wave(x.shape[0], 0.7, np.sqrt(4.0 / x.shape[0]))
+            total += (head[:, None, None] * (unit(x) - unit(y)) ** 2).sum(axis=0).mean()
+    return total
+
 
 print("SqueezeNet")
-x = relu(conv(prepared, 64, 3, stride=2))
-show("relu0", x)
-for number, squeezed, expanded in [(3, 16, 64), (4, 16, 64), (6, 32, 128), (7, 32, 128), (9, 48, 192), (10, 48, 192), (11, 64, 256), (12, 64, 256)]:
-    if number in (3, 6, 9):
-        x = pool(x, 3, 2)
-    x = fire(x, squeezed, expanded)
-    show(f"fire{number}", x)
+for name, feature in squeeze_net(picture):
+    show(name, feature)
+other = (wave(3 * 37 * 45, 0.05, 0.4) + 0.5).reshape(3, 37, 45)
+print(f"LPIPS {lpips(picture, other):.6e}")
 
 for title, blocks in [("Vgg16", (2, 2, 3)), ("Vgg19", (2, 2, 4))]:
     print(title)
-    x, channels = prepared, 64
+    x, channels = prepare(picture), 64
     for block, count in enumerate(blocks, 1):
         if block > 1:
             x, channels = pool(x, 2, 2), channels * 2

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use shared::checkpoint::{self, Dense, Tensors};
 use shared::models::{Perceptual, PerceptualKind, prepared};
 use shared::{Init, Result, Scope, Source};
+use trainer::style::lpips::Lpips;
 
 /// Sines of the index.
 fn wave(count: usize, frequency: f64, scale: f64) -> impl Iterator<Item = f32> {
@@ -107,6 +108,20 @@ fn features_are_those_of_numpy() {
             }
         }
     }
+}
+
+#[test]
+fn lpips_is_that_of_numpy_and_of_nothing_nothing() {
+    let waves = Waves(prepared(PerceptualKind::SqueezeNet, BTreeMap::new()));
+    let lpips = Lpips::new(&Scope::root(&waves), &Scope::root(&waves)).unwrap();
+    let picture = |frequency, scale| {
+        let values = wave(3 * 37 * 45, frequency, scale).map(|v| v + 0.5).collect();
+        Tensor::from_vec(values, (1, 3, 37, 45), &Device::Cpu).unwrap()
+    };
+    let [a, b] = [picture(0.11, 0.5), picture(0.05, 0.4)];
+    let found = lpips.distance(&a, &b).unwrap();
+    assert!((found - 1.883_864e-2).abs() < 2e-5, "{found}");
+    assert_eq!(lpips.distance(&a, &a).unwrap(), 0.0);
 }
 
 #[test]

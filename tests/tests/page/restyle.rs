@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use pollster::block_on;
-use shared::checkpoint::Checkpoint;
-use shared::picture::Picture;
+use shared::checkpoint::{Checkpoint, Style};
+use shared::picture::{Format, Picture};
+use shared::pipeline::adopt;
 use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
 use xtask::browser::Browser;
@@ -92,6 +93,57 @@ async fn the_processor_restyles_like_the_trainer_and_follows_the_sliders() -> Re
     ensure!(close(&shown, &expect(&blend, 0.4, true)?), "a blend that keeps colours is another in the trainer");
 
     browser.choose_file("#restyle-file", "broken.png", b"no picture at all").await?;
+    browser.until("!document.getElementById('restyle-error').hidden", 60).await?;
+    ensure!(text(&browser, "restyle-error-text").await?.contains("broken.png"), "the file is not named");
+    is_clean(&browser).await?;
+    browser.close().await
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = opened(&visit, "cpu").await?;
+    let checkpoint = Checkpoint::read(&visit.folder.path().join("models/own-style.safetensors"))?;
+    let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu))?;
+    let painting = trainer::data::dead_leaves::pictures(1, 96, 9).remove(0);
+    let style = Style { name: "mine".into(), title: "Mine".into() };
+    let adopted = block_on(adopt(&checkpoint, &session, style, &painting))?;
+    let session = Session::new(&adopted, Engine::Candle(Device::Cpu))?;
+    let (width, source) = result(&browser, "restyle-before").await?;
+    let source = Picture::from_rgba8(width, source.len() / 4 / width, source)?;
+    let small = shared::imresize::resized(&source, 256, source.height() * 256 / source.width())?;
+    let check = async |parts: &[(String, f32)]| -> Result<()> {
+        let look = Look::new(&adopted.metadata.styles, parts, 1.0)?;
+        let wanted = block_on(restyle(&session, &small, &look))?.to_rgba8();
+        let (_, shown) = result(&browser, "restyle-result").await?;
+        let off = shown.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b)).max();
+        ensure!(shown.len() == wanted.len() && off <= Some(1), "{parts:?}: off by {off:?} of 255 from the trainer's");
+        Ok(())
+    };
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    browser.choose_file("#restyle-style-file", "mosaic.png", &painting.encode(Format::Png)?).await?;
+    redrawn(&browser, "").await?;
+    check(&[("mine".to_owned(), 1.0)]).await?;
+    ensure!(text(&browser, "restyle-gallery").await?.contains("mosaic.png"), "the gallery does not name it");
+
+    browser.click("#restyle-blend").await?;
+    browser.until(&format!("new Promise(r => setTimeout(() => r({SETTLED}), 1500))"), 60).await?;
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    browser.click("#restyle-gallery button:nth-child(2)").await?;
+    redrawn(&browser, "").await?;
+    check(&[("mine".to_owned(), 0.5), (checkpoint.metadata.styles[1].name.clone(), 0.5)]).await?;
+
+    // What ends the worker takes the style along; it is taken again from its file.
+    browser.value("void document.getElementById('restyle-stop').click()").await?;
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    set(&browser, "restyle-strength", "99").await?;
+    set(&browser, "restyle-strength", "100").await?;
+    redrawn(&browser, "").await?;
+    browser.until(&format!("new Promise(r => setTimeout(() => r({SETTLED}), 1500))"), 60).await?;
+    check(&[("mine".to_owned(), 0.5), (checkpoint.metadata.styles[1].name.clone(), 0.5)]).await?;
+
+    browser.choose_file("#restyle-style-file", "broken.png", b"no picture at all").await?;
     browser.until("!document.getElementById('restyle-error').hidden", 60).await?;
     ensure!(text(&browser, "restyle-error-text").await?.contains("broken.png"), "the file is not named");
     is_clean(&browser).await?;

@@ -53,17 +53,9 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
          ## Measured\n\n\
          On {tested}, whole, at full strength, from the f16 weights, by the network that judged the training, style as the squared \
          difference of Gram matrices, as part of that of the painting's, averaged over layers. Lower is better; 1 is a picture that \
-         has nothing of what is wanted.\n\n\
-         | Style | Content loss | Style loss | Style loss of the photo itself |\n|---|---|---|---|\n"
+         has nothing of what is wanted.\n{}\n",
+        table(checkpoint, scores)
     );
-    let known = |name: &str| checkpoint.metadata.styles.iter().any(|style| style.name == name);
-    for Scores { name, content, style, before } in scores {
-        let unseen = if known(name) { "" } else { ", not seen in training and not stored" };
-        let _ = writeln!(text, "| `{name}`{unseen} | {content:.3} | {style:.4} | {before:.3} |");
-    }
-    let stored: Vec<Scores> = scores.iter().filter(|scores| known(&scores.name)).cloned().collect();
-    let Scores { content, style, before, .. } = mean(&stored);
-    let _ = writeln!(text, "| mean of those stored | {content:.3} | {style:.4} | {before:.3} |");
     let _ = write!(
         text,
         "\n```\ncargo run --release -p trainer -- eval style --weights web/models/{file} --judge FILE --style NAME=FILE --data DIR\n```\n\n\
@@ -72,6 +64,31 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
          look. Faces lose their likeness. {limits}\n",
     );
     Ok(text)
+}
+
+/// A row a style, and their mean; a style that the network does not have was taken for the test alone.
+fn table(checkpoint: &Checkpoint, scores: &[Scores]) -> String {
+    let known = |name: &str| checkpoint.metadata.styles.iter().any(|style| style.name == name);
+    let stored: Vec<Scores> = scores.iter().filter(|scores| known(&scores.name)).cloned().collect();
+    let of_mean = mean(&stored);
+    let about = "LPIPS (Zhang et al. 2018, arXiv:1801.03924, SqueezeNet, version 0.1) says how different the result looks from the photo.\n";
+    let (about, title, line) = match of_mean.lpips {
+        Some(_) => (about, " LPIPS |", "---|"),
+        None => ("", "", ""),
+    };
+    let mut text = format!(
+        "{about}\n| Style | Content loss | Style loss | Style loss of the photo itself |{title}\n|---|---|---|---|{line}\n"
+    );
+    let mut row = |name: &str, Scores { content, style, before, lpips, .. }: &Scores| {
+        let lpips = lpips.map(|lpips| format!(" {lpips:.3} |")).unwrap_or_default();
+        let _ = writeln!(text, "| {name} | {content:.3} | {style:.4} | {before:.3} |{lpips}");
+    };
+    for scores in scores {
+        let unseen = if known(&scores.name) { "" } else { ", not seen in training" };
+        row(&format!("`{}`{unseen}", scores.name), scores);
+    }
+    row(if stored.len() == scores.len() { "mean" } else { "mean of those stored" }, &of_mean);
+    text
 }
 
 fn transform_net(network: &TransformNetConfig) -> String {

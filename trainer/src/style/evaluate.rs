@@ -12,6 +12,7 @@ use shared::session::{Engine, Session};
 use super::adain::styles::complete;
 use super::config::StylePicture;
 use super::judge::{Judge, Statistics, number};
+use super::lpips::Lpips;
 use super::pictures::{scaled, tensor};
 use crate::data::folder;
 
@@ -26,19 +27,30 @@ pub struct Scores {
     pub style: f64,
     /// The style loss of the photo as it was.
     pub before: f64,
+    /// How different the result looks from the photo, where that is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lpips: Option<f64>,
 }
 
 /// The mean of all styles; zero of none.
 pub fn mean(all: &[Scores]) -> Scores {
     let count = all.len().max(1) as f64;
     let mean = |value: fn(&Scores) -> f64| all.iter().map(value).sum::<f64>() / count;
-    Scores { name: "mean".to_owned(), content: mean(|s| s.content), style: mean(|s| s.style), before: mean(|s| s.before) }
+    Scores {
+        name: "mean".to_owned(),
+        content: mean(|s| s.content),
+        style: mean(|s| s.style),
+        before: mean(|s| s.before),
+        lpips: all.iter().map(|s| s.lpips).sum::<Option<f64>>().map(|sum| sum / count),
+    }
 }
 
 /// What is measured, and on what.
 pub struct Test<'a> {
     /// What judges.
     pub judge: &'a Judge,
+    /// What says how different a result looks; none: nobody does.
+    pub lpips: Option<&'a Lpips>,
     /// The styles and their pictures.
     pub styles: &'a [StylePicture],
     /// Shorter side of the style pictures.
@@ -63,7 +75,8 @@ pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: 
     let style = |StylePicture { name, picture }: &StylePicture| -> Result<(Scores, Look, Statistics)> {
         let look = Look::new(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
         let wanted = test.judge.style(&tensor(&scaled(&folder::read(picture)?, test.style_size, true)?, device)?)?;
-        Ok((Scores { name: name.clone(), content: 0.0, style: 0.0, before: 0.0 }, look, wanted))
+        let lpips = test.lpips.map(|_| 0.0);
+        Ok((Scores { name: name.clone(), content: 0.0, style: 0.0, before: 0.0, lpips }, look, wanted))
     };
     let mut styles = test.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
     let part = 1.0 / photos.len() as f64;
@@ -74,7 +87,11 @@ pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: 
         let (content, own) = (test.judge.content(&x)?, test.judge.style(&x)?);
         for (scores, look, wanted) in &mut styles {
             let result = pollster::block_on(restyle(&session, &photo, look)).with_context(|| path.display().to_string())?;
-            let [_, content, style] = test.judge.losses(&tensor(&result, device)?, &content, wanted)?.numbers()?;
+            let result = tensor(&result, device)?;
+            let [_, content, style] = test.judge.losses(&result, &content, wanted)?.numbers()?;
+            if let (Some(lpips), Some(sum)) = (test.lpips, &mut scores.lpips) {
+                *sum += part * lpips.distance(&result, &x)?;
+            }
             scores.content += part * content;
             scores.style += part * style;
             scores.before += part * number(&own.distance(wanted)?)?;

@@ -7,6 +7,7 @@ pub mod crops;
 pub mod evaluate;
 pub mod gatys;
 pub mod judge;
+pub mod lpips;
 pub mod photos;
 pub mod pictures;
 pub mod task;

@@ -61,6 +61,15 @@ pub enum ToWorker {
         /// On what.
         engine: Choice,
     },
+    /// Have a network that takes any style take that of the picture whose file is in the buffer.
+    Adopt {
+        /// Its number.
+        job: u32,
+        /// Which.
+        model: Box<Model>,
+        /// What the style is called from now on.
+        style: Style,
+    },
     /// Redraw the picture that was opened last, or the RGBA of a frame in the buffer.
     Restyle {
         /// Its number.
@@ -171,6 +180,11 @@ pub enum FromWorker {
         /// What its styles are called.
         styles: Vec<Style>,
     },
+    /// The style is taken.
+    Adopted {
+        /// Of [`ToWorker::Adopt`].
+        job: u32,
+    },
     /// The picture is redrawn; its RGBA is in the buffer.
     Restyled {
         /// Of [`ToWorker::Restyle`].
@@ -221,6 +235,7 @@ impl FromWorker {
             | Self::Tile { job, .. }
             | Self::Redrawn { job, .. }
             | Self::Styles { job, .. }
+            | Self::Adopted { job }
             | Self::Restyled { job, .. }
             | Self::Done { job, .. }
             | Self::Stopped { job }

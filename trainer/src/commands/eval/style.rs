@@ -10,6 +10,7 @@ use crate::device::Choice;
 use crate::style::config::StylePicture;
 use crate::style::evaluate::{Scores, Test, measure};
 use crate::style::judge::{Judge, Objective};
+use crate::style::lpips::Lpips;
 
 const EXAMPLES: &str = "Example:
   trainer eval style --weights web/models/style.safetensors --judge vgg.safetensors --data BSDS500/val --count 50 \\
@@ -43,6 +44,12 @@ pub struct TestArgs {
     /// A style of the network and the picture that has it; may be given again.
     #[arg(long, value_name = "NAME=FILE", required = true)]
     pub style: Vec<StylePicture>,
+    /// Measure also how different the results look from the photos, by LPIPS: the file of its heads for SqueezeNet, version 0.1.
+    #[arg(long, value_name = "FILE", requires = "squeezenet")]
+    lpips: Option<PathBuf>,
+    /// For LPIPS: SqueezeNet 1.1, a safetensors file in torchvision's names.
+    #[arg(long, value_name = "FILE", requires = "lpips")]
+    squeezenet: Option<PathBuf>,
     /// Shorter side of the style pictures.
     #[arg(long, default_value_t = 320)]
     pub style_size: usize,
@@ -61,9 +68,20 @@ impl TestArgs {
     /// As [`measure`].
     pub fn measure(&self, checkpoint: &Checkpoint, styles: &[StylePicture], device: &Device) -> Result<Vec<Scores>> {
         let judge = Judge::open(&self.judge, Objective::default(), device)?;
+        let lpips = match (&self.squeezenet, &self.lpips) {
+            (Some(network), Some(heads)) => Some(Lpips::open(network, heads, device)?),
+            _ => None,
+        };
         let bar = progress_bar("measuring {wide_bar} {pos}/{len} ({eta} left)");
         bar.set_length((self.count * styles.len()) as u64);
-        let test = Test { judge: &judge, styles, style_size: self.style_size, data: &self.data, count: self.count };
+        let test = Test {
+            judge: &judge,
+            lpips: lpips.as_ref(),
+            styles,
+            style_size: self.style_size,
+            data: &self.data,
+            count: self.count,
+        };
         let scores = measure(checkpoint, &test, device, || bar.inc(1));
         bar.finish_and_clear();
         scores
@@ -80,9 +98,10 @@ impl Style {
             return Ok(());
         }
         let width = scores.iter().map(|s| s.name.len()).max().unwrap_or_default();
-        println!("{:width$}  {:>7} {:>7}  {:>12}", "", "content", "style", "style before");
-        for Scores { name, content, style, before } in &scores {
-            println!("{name:width$}  {content:7.3} {style:7.4}  {before:12.3}");
+        println!("{:width$}  {:>7} {:>7}  {:>12}  {:>5}", "", "content", "style", "style before", "LPIPS");
+        for Scores { name, content, style, before, lpips } in &scores {
+            let lpips = lpips.map(|lpips| format!("{lpips:.3}")).unwrap_or_default();
+            println!("{name:width$}  {content:7.3} {style:7.4}  {before:12.3}  {lpips:>5}");
         }
         Ok(())
     }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use shared::catalogue::{OWN_STYLE, STYLE};
 use shared::checkpoint::Checkpoint;
 use shared::models::ImageConfig;
 use shared::session::Engine;
@@ -74,7 +75,7 @@ impl Style {
         checkpoint.metadata.metrics.clear();
         let metrics = [("content_loss", mean.content), ("style_loss", mean.style)];
         checkpoint.metadata.metrics.extend(metrics.map(|(name, value)| (name.to_owned(), rounded(value))));
-        let task = if matches!(checkpoint.image()?, ImageConfig::AdaIn(_)) { "own-style" } else { "style" };
+        let task = if matches!(checkpoint.image()?, ImageConfig::AdaIn(_)) { OWN_STYLE } else { STYLE };
         let entry = Entry { task, name: task.to_owned(), scale: 1, quality: String::new() };
         publish(&self.models, entry, &checkpoint, |model| card(model, &checkpoint, &scores, &self.tested_on))
     }

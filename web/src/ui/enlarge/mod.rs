@@ -194,7 +194,7 @@ impl Enlarger {
             (FromWorker::Encoded { .. }, Some(file)) => self.encoded(&file),
             (FromWorker::Failed { message, .. }, _) => self.failed(&message),
             // Of the other room.
-            (FromWorker::Styles { .. } | FromWorker::Restyled { .. }, _) => {}
+            (FromWorker::Styles { .. } | FromWorker::Adopted { .. } | FromWorker::Restyled { .. }, _) => {}
             (message, None) => warn("A message without its pixels", &JsValue::from_str(&format!("{message:?}"))),
         }
     }

@@ -11,12 +11,14 @@ use web_sys::{HtmlCanvasElement, HtmlElement, HtmlInputElement, HtmlSelectElemen
 use super::{Restyler, image, put};
 use crate::messages::Choice;
 use crate::messages::pictures::Wish;
-use crate::ui::dom::{by_id, clear, element, on, warn};
+use crate::ui::dom::{by_id, element, on, warn};
 use crate::ui::{set_text, show, wanted_engine};
 
 /// A style in the gallery.
 struct Tile {
     name: String,
+    /// Whether it is of a picture of the person's own.
+    own: bool,
     button: HtmlElement,
     canvas: HtmlCanvasElement,
     /// How much of it is in a blend, and the row that says so.
@@ -27,6 +29,8 @@ struct Tile {
 /// The form.
 pub struct Controls {
     gallery: HtmlElement,
+    /// The last of the gallery: takes a style from a picture.
+    take: HtmlElement,
     weights: HtmlElement,
     blend: HtmlInputElement,
     strength: HtmlInputElement,
@@ -51,6 +55,7 @@ impl Controls {
         engine.set_value(wanted_engine()?.name());
         Ok(Self {
             gallery: by_id("restyle-gallery")?,
+            take: by_id("restyle-take-style")?,
             weights: by_id("restyle-weights")?,
             blend: by_id("restyle-blend")?,
             strength: by_id("restyle-strength")?,
@@ -86,46 +91,72 @@ impl Controls {
         Wish { parts, strength, keep_colours: self.keep.checked(), side: self.side(), frame: None }
     }
 
+    /// How many styles the gallery has.
+    pub fn styles(&self) -> usize {
+        self.tiles.borrow().len()
+    }
+
+    /// The name of a style, and whether it is the person's own.
+    pub fn style(&self, number: usize) -> Option<(String, bool)> {
+        self.tiles.borrow().get(number).map(|tile| (tile.name.clone(), tile.own))
+    }
+
+    /// Whether a style of the person's own is chosen.
+    pub fn wants_own(&self) -> bool {
+        self.tiles.borrow().iter().any(|tile| tile.own && is_pressed(&tile.button))
+    }
+
     /// Shows the styles that there are; the first one is chosen.
     ///
     /// # Errors
     /// What the browser throws.
     pub fn show_gallery(&self, app: &Rc<Restyler>, styles: &[Style]) -> Result<(), JsValue> {
-        clear(&self.gallery);
-        clear(&self.weights);
-        let mut tiles = Vec::new();
-        for (number, Style { name, title }) in styles.iter().enumerate() {
-            let button = element("button", "style", "")?;
-            button.set_attribute("type", "button")?;
-            button.set_attribute("aria-pressed", if number == 0 { "true" } else { "false" })?;
-            button.set_title(title);
-            let canvas: HtmlCanvasElement = element("canvas", "", "")?.unchecked_into();
-            canvas.set_attribute("aria-hidden", "true")?;
-            canvas.set_width(128);
-            canvas.set_height(96);
-            // The work's title; who made it and when stands in the tooltip.
-            let (short, _) = title.split_once(',').unwrap_or((title, ""));
-            button.append_with_node_2(&canvas, &*element("span", "", short)?)?;
-            self.gallery.append_child(&button)?;
-            let weight: HtmlInputElement = element("input", "", "")?.unchecked_into();
-            weight.set_type("range");
-            weight.set_min("0");
-            weight.set_max("100");
-            weight.set_value("50");
-            let row = element("label", "weight", "")?;
-            row.append_with_node_2(&*element("span", "", short)?, &weight)?;
-            row.set_hidden(true);
-            self.weights.append_child(&row)?;
-            let moved = app.clone();
-            on(&weight, "input", move |_: web_sys::Event| moved.change());
-            let pressed = app.clone();
-            on(&button, "click", move |_: MouseEvent| {
-                pressed.controls.press(number);
-                pressed.change();
-            });
-            tiles.push(Tile { name: name.clone(), button, canvas, weight, row });
-        }
-        *self.tiles.borrow_mut() = tiles;
+        styles.iter().try_for_each(|style| self.add(app, style, false))?;
+        self.press(0);
+        Ok(())
+    }
+
+    /// Shows a style of the person's own, and chooses it.
+    ///
+    /// # Errors
+    /// What the browser throws.
+    pub fn show_own(&self, app: &Rc<Restyler>, style: &Style) -> Result<(), JsValue> {
+        self.add(app, style, true)?;
+        self.press(self.styles() - 1);
+        Ok(())
+    }
+
+    fn add(&self, app: &Rc<Restyler>, Style { name, title }: &Style, own: bool) -> Result<(), JsValue> {
+        let number = self.styles();
+        let button = element("button", "style", "")?;
+        button.set_attribute("type", "button")?;
+        button.set_attribute("aria-pressed", "false")?;
+        button.set_title(title);
+        let canvas: HtmlCanvasElement = element("canvas", "", "")?.unchecked_into();
+        canvas.set_attribute("aria-hidden", "true")?;
+        canvas.set_width(128);
+        canvas.set_height(96);
+        // The work's title; who made it and when stands in the tooltip.
+        let (short, _) = title.split_once(',').unwrap_or((title, ""));
+        button.append_with_node_2(&canvas, &*element("span", "", short)?)?;
+        self.gallery.insert_before(&button, Some(&self.take))?;
+        let weight: HtmlInputElement = element("input", "", "")?.unchecked_into();
+        weight.set_type("range");
+        weight.set_min("0");
+        weight.set_max("100");
+        weight.set_value("50");
+        let row = element("label", "weight", "")?;
+        row.append_with_node_2(&*element("span", "", short)?, &weight)?;
+        row.set_hidden(true);
+        self.weights.append_child(&row)?;
+        let moved = app.clone();
+        on(&weight, "input", move |_: web_sys::Event| moved.change());
+        let pressed = app.clone();
+        on(&button, "click", move |_: MouseEvent| {
+            pressed.controls.press(number);
+            pressed.change();
+        });
+        self.tiles.borrow_mut().push(Tile { name: name.clone(), own, button, canvas, weight, row });
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 mod controls;
 mod live;
+mod own;
 mod source;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -12,8 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use js_sys::{ArrayBuffer, Uint8ClampedArray};
-use shared::catalogue::{Catalogue, Model};
-use shared::checkpoint::Style;
+use shared::catalogue::{Catalogue, Model, OWN_STYLE, STYLE};
 use wasm_bindgen::{Clamped, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlCanvasElement, HtmlElement, ImageData, MouseEvent};
@@ -27,6 +27,7 @@ use crate::messages::pictures::{FileFormat, FromWorker, ToWorker, Wish};
 use crate::text;
 use controls::Controls;
 use live::Camera;
+use own::OwnStyles;
 
 /// Longest side of a picture in the gallery.
 const THUMBNAIL: usize = 128;
@@ -43,6 +44,8 @@ enum Task {
     },
     /// Which styles there are.
     Styles,
+    /// To take the style of this name.
+    Adopt(String),
     /// The picture, redrawn.
     Result,
     /// The picture, small, in the style of this number.
@@ -57,8 +60,10 @@ pub struct Restyler {
     link: OnceCell<Link<ToWorker, FromWorker>>,
     controls: Controls,
     camera: Camera,
+    /// The model of the styles that are there, and the one that takes any other.
     model: RefCell<Option<Model>>,
-    styles: RefCell<Vec<Style>>,
+    own_model: RefCell<Option<Model>>,
+    own: OwnStyles,
     /// The picture that is open, by its name. Kept here too: the worker may have to be started again.
     picture: RefCell<Option<(String, ImageData)>>,
     job: Cell<u32>,
@@ -82,7 +87,8 @@ impl Restyler {
             controls: Controls::new()?,
             camera: Camera::new()?,
             model: RefCell::default(),
-            styles: RefCell::default(),
+            own_model: RefCell::default(),
+            own: OwnStyles::default(),
             picture: RefCell::default(),
             job: Cell::default(),
             busy: RefCell::default(),
@@ -92,6 +98,7 @@ impl Restyler {
         });
         controls::listen(&restyler)?;
         source::listen(&restyler)?;
+        own::listen(&restyler)?;
         live::listen(&restyler)?;
         restyler.listen()?;
         let chosen = restyler.clone();
@@ -102,12 +109,15 @@ impl Restyler {
 
     /// Whether nothing would be lost if the page were loaded anew.
     pub fn is_idle(&self) -> bool {
-        self.picture.borrow().is_none() && !self.camera.is_on()
+        self.picture.borrow().is_none() && self.own.is_empty() && !self.camera.is_on()
     }
 
     /// The models that there are.
     pub fn set_catalogue(self: &Rc<Self>, catalogue: &Catalogue) {
-        *self.model.borrow_mut() = catalogue.clone().of_task("style").models.into_iter().next();
+        let first = |task| catalogue.clone().of_task(task).models.into_iter().next();
+        *self.model.borrow_mut() = first(STYLE);
+        *self.own_model.borrow_mut() = first(OWN_STYLE);
+        show("restyle-take-style", self.own_model.borrow().is_some());
         if self.model.borrow().is_none() {
             self.error("There is no model here that restyles pictures.");
         }
@@ -132,7 +142,7 @@ impl Restyler {
     }
 
     fn show_card(&self) {
-        let model = self.model.borrow().clone();
+        let model = self.model_for(self.controls.wants_own());
         card::show("restyle-card", move || model.clone());
     }
 
@@ -149,7 +159,11 @@ impl Restyler {
 
     /// Ends the worker, with whatever it is at, and starts another one, which gets the picture again.
     fn restart(self: &Rc<Self>) {
-        self.busy.take();
+        if let Some(Task::Adopt(name)) = self.busy.take() {
+            // It would end the next one too.
+            self.own.remove(&name);
+        }
+        self.own.forgotten();
         self.thumbnails.take();
         self.dirty.set(false);
         self.job.set(self.job.get() + 1);
@@ -172,21 +186,29 @@ impl Restyler {
         self.show_state();
     }
 
+    /// What redraws.
+    fn model_for(&self, own: bool) -> Option<Model> {
+        if own { self.own_model.borrow().clone() } else { self.model.borrow().clone() }
+    }
+
     /// Asks for what is needed most, if the worker has nothing to do.
     fn next(self: &Rc<Self>) {
-        let Some(model) = self.model.borrow().clone().map(Box::new) else { return };
+        let Some(model) = self.model_for(self.controls.wants_own()).map(Box::new) else { return };
         if self.busy.borrow().is_some() || self.link.get().is_none() {
             return;
         }
         let engine = self.controls.engine();
-        if self.styles.borrow().is_empty() {
+        if self.controls.styles() == 0 {
             return self.ask(Task::Styles, |job| ToWorker::Styles { job, model, engine }, None);
         }
-        let restyle = |wish| move |job| ToWorker::Restyle { job, model, engine, wish };
+        if self.adopt_next() {
+            return;
+        }
+        let restyle = |model, wish| move |job| ToWorker::Restyle { job, model, engine, wish };
         if self.camera.is_on() {
             if let Some((pixels, [width, height])) = self.camera.frame(self.controls.side()) {
                 let wish = Wish { frame: Some([width, height]), side: 0, ..self.controls.wish() };
-                self.ask(Task::Frame, restyle(wish), Some(pixels));
+                self.ask(Task::Frame, restyle(model, wish), Some(pixels));
             }
             return;
         }
@@ -194,12 +216,13 @@ impl Restyler {
             return;
         }
         if self.dirty.replace(false) {
-            return self.ask(Task::Result, restyle(self.controls.wish()), None);
+            return self.ask(Task::Result, restyle(model, self.controls.wish()), None);
         }
         let Some(number) = self.thumbnails.borrow_mut().pop_front() else { return };
-        let Some(style) = self.styles.borrow().get(number).cloned() else { return };
-        let wish = Wish { parts: vec![(style.name, 1.0)], strength: 1.0, keep_colours: false, side: THUMBNAIL, frame: None };
-        self.ask(Task::Thumbnail(number), restyle(wish), None);
+        let Some((name, own)) = self.controls.style(number) else { return };
+        let Some(model) = self.model_for(own).map(Box::new) else { return };
+        let wish = Wish { parts: vec![(name, 1.0)], strength: 1.0, keep_colours: false, side: THUMBNAIL, frame: None };
+        self.ask(Task::Thumbnail(number), restyle(model, wish), None);
     }
 
     /// Something that decides the result has changed.
@@ -228,13 +251,17 @@ impl Restyler {
                 if let Err(error) = self.controls.show_gallery(self, &styles) {
                     warn("gallery", &error);
                 }
-                *self.styles.borrow_mut() = styles;
                 self.renew_thumbnails();
                 self.dirty.set(true);
             }
             (FromWorker::Opened { width, height, .. }, Some(pixels)) => {
                 if let Some(Task::Open { name, redraw }) = self.busy.take() {
                     self.opened(name, [width, height], &pixels, redraw);
+                }
+            }
+            (FromWorker::Adopted { .. }, _) => {
+                if let Some(Task::Adopt(name)) = self.busy.take() {
+                    self.adopted(&name);
                 }
             }
             (FromWorker::Restyled { engine, width, height, seconds, .. }, Some(pixels)) => {
@@ -284,7 +311,7 @@ impl Restyler {
 
     /// Draws the gallery again, from the picture that is open.
     fn renew_thumbnails(&self) {
-        *self.thumbnails.borrow_mut() = (0..self.styles.borrow().len()).collect();
+        *self.thumbnails.borrow_mut() = (0..self.controls.styles()).collect();
     }
 
     fn failed(self: &Rc<Self>, task: Option<Task>, message: &str) {
@@ -292,6 +319,7 @@ impl Restyler {
             Some(Task::Open { name, .. }) => {
                 self.error(&format!("“{name}” cannot be opened as a picture. {}", text::sentence(message)))
             }
+            Some(Task::Adopt(name)) => self.not_adopted(&name, message),
             Some(Task::Styles) => {
                 self.model.take();
                 self.error(&format!("The styles cannot be loaded. {}", text::sentence(message)));
@@ -327,6 +355,7 @@ impl Restyler {
         let (working, title) = match &*busy {
             Some(Task::Open { .. }) => (true, "Opening the picture"),
             Some(Task::Styles) => (picture || live, "Fetching the model"),
+            Some(Task::Adopt(_)) => (true, "Taking the style"),
             Some(Task::Result) => (true, "Redrawing"),
             _ => (false, ""),
         };

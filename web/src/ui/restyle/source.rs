@@ -5,7 +5,7 @@ use std::rc::Rc;
 use js_sys::ArrayBuffer;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Blob, ClipboardEvent, DataTransfer, DragEvent, HtmlElement, HtmlInputElement, ImageData, MouseEvent};
+use web_sys::{Blob, ClipboardEvent, DataTransfer, DragEvent, Element, HtmlElement, HtmlInputElement, ImageData, MouseEvent};
 
 use super::{Restyler, Task, image, put};
 use crate::messages::pictures::ToWorker;
@@ -106,8 +106,18 @@ pub fn listen(app: &Rc<Restyler>) -> Result<(), JsValue> {
     });
     let dropped = app.clone();
     on(document()?, "drop", move |event: DragEvent| {
-        if rooms::is_restyle() {
-            dropped.open_transfer(event.data_transfer());
+        if !rooms::is_restyle() {
+            return;
+        }
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let on_gallery = target.and_then(|target| target.closest("#restyle-gallery").ok().flatten()).is_some();
+        let transfer = event.data_transfer();
+        match transfer.as_ref().and_then(first_file).filter(|_| on_gallery) {
+            Some(file) => {
+                let name = file.name();
+                dropped.take_style(file.unchecked_into(), name);
+            }
+            None => drop(dropped.open_transfer(transfer)),
         }
     });
     Ok(())

@@ -36,8 +36,8 @@ pub struct Loaded {
     pub styles: Vec<Style>,
     /// Here.
     pub session: Session,
-    /// For more hands.
-    checkpoint: Vec<u8>,
+    /// The file, for more hands.
+    pub checkpoint: Vec<u8>,
     hands: RefCell<Vec<Rc<Hand>>>,
 }
 
@@ -122,21 +122,28 @@ impl Engines {
     /// # Errors
     /// A sentence, when the weights do not fit or the GPU refuses.
     pub fn load(&self, model: &Model, bytes: Vec<u8>, engine: &Engine) -> shared::Result<Rc<Loaded>> {
-        // The old one goes first: two at once may be more than the memory holds.
-        self.loaded.take();
-        let on = match (engine, &*self.context.borrow()) {
-            (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context.clone()),
-            _ => session::Engine::Candle(Device::Cpu),
-        };
         let checkpoint = Checkpoint::from_bytes(&bytes)?;
         let scale = checkpoint.image()?.scale();
         if scale != model.scale {
             let why = format!("{} enlarges by {scale}, models.json says {}", model.file, model.scale);
             return Err(shared::Error::Checkpoint(why));
         }
-        let (sha256, engine, hands) = (model.sha256.clone(), engine.clone(), RefCell::default());
-        let session = Session::new(&checkpoint, on)?;
-        let styles = checkpoint.metadata.styles;
+        self.open(model.sha256.clone(), &checkpoint, bytes, engine)
+    }
+
+    /// Loads `checkpoint`, to be found again as `sha256`; `bytes` are its file's, for more hands.
+    ///
+    /// # Errors
+    /// As [`Engines::load`].
+    pub fn open(&self, sha256: String, checkpoint: &Checkpoint, bytes: Vec<u8>, engine: &Engine) -> shared::Result<Rc<Loaded>> {
+        // The old one goes first: two at once may be more than the memory holds.
+        self.loaded.take();
+        let on = match (engine, &*self.context.borrow()) {
+            (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context.clone()),
+            _ => session::Engine::Candle(Device::Cpu),
+        };
+        let session = Session::new(checkpoint, on)?;
+        let (engine, styles, hands) = (engine.clone(), checkpoint.metadata.styles.clone(), RefCell::default());
         let loaded = Rc::new(Loaded { sha256, engine, styles, session, checkpoint: bytes, hands });
         *self.loaded.borrow_mut() = Some(loaded.clone());
         Ok(loaded)

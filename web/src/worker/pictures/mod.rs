@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::ArrayBuffer;
+use shared::checkpoint::Checkpoint;
 use shared::picture::{Format, Picture, Region};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
@@ -31,6 +32,8 @@ pub struct State {
     engines: Engines,
     picture: RefCell<Option<Rc<Picture>>>,
     result: RefCell<Option<Picture>>,
+    /// The network that takes any style, with those that it has taken.
+    adopted: RefCell<Option<Rc<Checkpoint>>>,
     /// The enlargement that is wanted; 0 for none. What runs under another number stops at its next tile.
     wanted: Cell<u32>,
     /// Whether the page has lost what is being enlarged and needs it again.
@@ -57,6 +60,11 @@ impl State {
             }
             ToWorker::Styles { job, model, engine } => {
                 if let Err(message) = restyle::styles(&self, job, &model, engine).await {
+                    self.send(&FromWorker::Failed { job, message }, None);
+                }
+            }
+            ToWorker::Adopt { job, model, style } => {
+                if let Err(message) = restyle::adopt_style(&self, job, &model, style, buffer).await {
                     self.send(&FromWorker::Failed { job, message }, None);
                 }
             }
@@ -150,6 +158,7 @@ pub fn start() {
             engines,
             picture: RefCell::default(),
             result: RefCell::default(),
+            adopted: RefCell::default(),
             wanted: Cell::default(),
             redraw: Cell::default(),
         });

@@ -3,9 +3,11 @@
 use std::rc::Rc;
 
 use js_sys::ArrayBuffer;
-use shared::catalogue::Model;
+use shared::catalogue::{Model, OWN_STYLE};
+use shared::checkpoint::{Checkpoint, Style};
 use shared::imresize::resized;
 use shared::picture::Picture;
+use shared::pipeline::adopt;
 use shared::pipeline::restyle::{Look, restyle};
 
 use super::engines::Loaded;
@@ -15,6 +17,9 @@ use crate::messages::pictures::{FromWorker, Wish};
 use crate::messages::{Choice, Engine};
 use crate::worker::{breathe, now};
 
+/// Shorter side of a picture whose style is taken: about the size of its strokes in what the network was trained on.
+const STYLE_SIDE: usize = 320;
+
 /// Loads the network and tells the page which styles it has.
 ///
 /// # Errors
@@ -22,6 +27,34 @@ use crate::worker::{breathe, now};
 pub async fn styles(state: &State, job: u32, model: &Model, choice: Choice) -> Result<(), String> {
     let (loaded, engine) = load(state, job, model, choice).await?;
     state.send(&FromWorker::Styles { job, engine, styles: loaded.styles.clone() }, None);
+    Ok(())
+}
+
+/// Takes the style of the picture whose file is in the buffer. The network that does is kept, because the other one for styles takes
+/// its place whenever a style of its own is chosen. The processor does it, a fifth of a second: with a style more it is another
+/// network, so nothing that a GPU prepared would be used again.
+///
+/// # Errors
+/// A sentence for the person.
+pub async fn adopt_style(
+    state: &State,
+    job: u32,
+    model: &Model,
+    style: Style,
+    buffer: Option<ArrayBuffer>,
+) -> Result<(), String> {
+    let picture = Picture::decode(&bytes(buffer)).map_err(|e| e.to_string())?;
+    let side = STYLE_SIDE * picture.width().max(picture.height()) / picture.width().min(picture.height()).max(1);
+    let picture = shrunk(Rc::new(picture), side).map_err(|e| e.to_string())?;
+    let (loaded, _) = load(state, job, model, Choice::Cpu).await?;
+    let known = state.adopted.borrow().clone();
+    let before = match known {
+        Some(adopted) => adopted,
+        None => Rc::new(Checkpoint::from_bytes(&loaded.checkpoint).map_err(|e| e.to_string())?),
+    };
+    let adopted = adopt(&before, &loaded.session, style, &picture).await.map_err(|e| e.to_string())?;
+    *state.adopted.borrow_mut() = Some(Rc::new(adopted));
+    state.send(&FromWorker::Adopted { job }, None);
     Ok(())
 }
 
@@ -72,8 +105,18 @@ pub async fn run(
 
 async fn load(state: &State, job: u32, model: &Model, choice: Choice) -> Result<(Rc<Loaded>, Engine), String> {
     let engine = state.engines.resolve(choice)?;
-    let loaded = enlarge::load(state, job, model, &engine).await.map_err(|e| e.to_string())?;
-    Ok((loaded, engine))
+    let adopted = if model.task == OWN_STYLE { state.adopted.borrow().clone() } else { None };
+    let loaded = match adopted {
+        Some(adopted) => {
+            let name = format!("{} with {} styles", model.sha256, adopted.metadata.styles.len());
+            match state.engines.loaded(&name, &engine) {
+                Some(loaded) => Ok(loaded),
+                None => state.engines.open(name, &adopted, Vec::new(), &engine),
+            }
+        }
+        None => enlarge::load(state, job, model, &engine).await,
+    };
+    Ok((loaded.map_err(|e| e.to_string())?, engine))
 }
 
 /// With its longest side no longer than `side`; 0 leaves it as it is.
