@@ -43,6 +43,49 @@ fn translator(visit: &Visit) -> Result<Translator> {
     Ok(Translator::new(&Checkpoint::read(&weights)?, &Device::Cpu)?)
 }
 
+/// The browser's GPU process ends between two sentences: the same page goes on with a new device.
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn a_gpu_that_is_lost_is_found_again() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = visit.browser("?engine=webgpu#translate").await?;
+    choose(&browser, "dates").await?;
+    ensure!(translation(&browser, "3 May 2011").await?.trim() == "2011-05-03");
+    browser.crash_gpu().await?;
+    ensure!(translation(&browser, "4 May 2011").await?.trim() == "2011-05-04");
+    let facts = text(&browser, "translate-facts").await?;
+    ensure!(facts.contains("adapter"), "it says {facts}");
+    browser.close().await
+}
+
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn text_files_are_read_and_what_is_none_is_named() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = visit.browser("?engine=cpu#translate").await?;
+    choose(&browser, "dates").await?;
+    let utf16: Vec<u8> = "\u{feff}5 May 2011".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, bytes, iso) in [
+        ("plain.txt", b"3 May 2011\n".to_vec(), "2011-05-03"),
+        ("windows.txt", b"4 f\xe9vrier 2011".to_vec(), "2011-02-04"),
+        ("utf16.txt", utf16, "2011-05-05"),
+    ] {
+        browser.value(&format!("void ({STATE} = 'typed')")).await?;
+        browser.choose_file("#source-file", name, &bytes).await?;
+        state(&browser, "done", 120).await?;
+        let found = text(&browser, "target").await?;
+        ensure!(found.trim() == iso, "{name}: {found}");
+    }
+    ensure!(browser.value("document.getElementById('translate-save').disabled").await? == false);
+    for (name, bytes) in [("picture.png", b"\x89PNG\0\0".to_vec()), ("long.txt", vec![b'a'; 100_001])] {
+        browser.choose_file("#source-file", name, &bytes).await?;
+        state(&browser, "error", 60).await?;
+        ensure!(text(&browser, "translate-error").await?.contains(name), "{name} is not named");
+        browser.value(&format!("void ({STATE} = 'typed')")).await?;
+    }
+    browser.close().await
+}
+
 #[tokio::test]
 #[ignore = "needs the built page and a browser: cargo xtask test"]
 async fn the_processor_translates_like_the_trainer() -> Result<()> {

@@ -106,6 +106,11 @@ pub fn first_file(transfer: &DataTransfer) -> Option<File> {
     transfer.files()?.get(0)
 }
 
+/// Whether a file says that it is text.
+pub fn is_text(file: &File) -> bool {
+    file.type_().starts_with("text/") || [".txt", ".md"].iter().any(|ending| file.name().to_lowercase().ends_with(ending))
+}
+
 /// Tells the console about what is odd but stops nothing.
 pub fn warn(what: &str, error: &JsValue) {
     web_sys::console::warn_2(&JsValue::from_str(what), error);

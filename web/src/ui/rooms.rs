@@ -37,9 +37,9 @@ pub fn go(room: &str) -> Result<(), JsValue> {
     if wanted(&location.hash()?) == room { Ok(()) } else { location.set_hash(room) }
 }
 
-/// Whether the person is where pictures are restyled: what is dropped or pasted belongs there.
-pub fn is_restyle() -> bool {
-    window().and_then(|w| w.location().hash()).is_ok_and(|hash| wanted(&hash) == "restyle")
+/// Whether the person is in this room: what is dropped or pasted belongs there.
+pub fn is(room: &str) -> bool {
+    window().and_then(|w| w.location().hash()).is_ok_and(|hash| wanted(&hash) == room)
 }
 
 fn wanted(hash: &str) -> &'static str {

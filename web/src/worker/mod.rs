@@ -1,20 +1,17 @@
 //! The workers, which hold the engines and are driven by messages: one for pictures, one for sentences.
 
+mod graphics;
 pub mod pictures;
 pub mod sentences;
 mod weights;
 
-use std::sync::Arc;
-
 use js_sys::ArrayBuffer;
 use serde::de::DeserializeOwned;
-use shared::engine::webgpu::Context;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 use crate::channel;
-use crate::messages::Gpu;
 
 /// Has `handle` hear every message and its buffer.
 fn listen<M: DeserializeOwned + 'static>(scope: &DedicatedWorkerGlobalScope, handle: impl Fn(M, Option<ArrayBuffer>) + 'static) {
@@ -24,12 +21,6 @@ fn listen<M: DeserializeOwned + 'static>(scope: &DedicatedWorkerGlobalScope, han
     });
     scope.set_onmessage(Some(heard.as_ref().unchecked_ref()));
     heard.forget();
-}
-
-/// The GPU that was opened, for the page.
-fn gpu(context: &Result<Arc<Context>, String>) -> Option<Gpu> {
-    let adapter = context.as_ref().ok()?.adapter();
-    Some(Gpu { name: adapter.name.clone(), software: adapter.software })
 }
 
 /// Lets the worker's other messages through; awaiting a promise that is settled does not.

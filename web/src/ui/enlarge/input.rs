@@ -10,7 +10,7 @@ use web_sys::{Blob, ClipboardEvent, DataTransfer, DragEvent, HtmlElement, HtmlIn
 
 use super::{Enlarger, Opened, Phase, sample};
 use crate::messages::pictures::ToWorker;
-use crate::ui::dom::{by_id, canvas, document, first_file, on, warn, window};
+use crate::ui::dom::{by_id, canvas, document, first_file, is_text, on, warn, window};
 use crate::ui::{announce, focus, rooms, set_text, show};
 use crate::{formats, limits, text};
 
@@ -175,7 +175,7 @@ pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     on(document()?, "paste", move |event: ClipboardEvent| {
         let transfer = event.clipboard_data();
         let something = transfer.as_ref().is_some_and(|t| t.types().length() > 0);
-        if rooms::is_restyle() {
+        if rooms::is("restyle") {
             return;
         }
         if pasted.open_transfer(transfer) {
@@ -218,8 +218,10 @@ fn listen_to_drops(app: &Rc<Enlarger>) -> Result<(), JsValue> {
         event.prevent_default();
         depth.set(0);
         show("veil", false);
-        if !rooms::is_restyle() {
-            dropped.open_transfer(event.data_transfer());
+        let transfer = event.data_transfer();
+        let for_translation = rooms::is("translate") && transfer.as_ref().and_then(first_file).is_some_and(|file| is_text(&file));
+        if !rooms::is("restyle") && !for_translation {
+            dropped.open_transfer(transfer);
         }
     });
     Ok(())

@@ -100,13 +100,13 @@ pub fn listen(app: &Rc<Restyler>) -> Result<(), JsValue> {
     });
     let pasted = app.clone();
     on(document()?, "paste", move |event: ClipboardEvent| {
-        if rooms::is_restyle() && pasted.open_transfer(event.clipboard_data()) {
+        if rooms::is("restyle") && pasted.open_transfer(event.clipboard_data()) {
             event.prevent_default();
         }
     });
     let dropped = app.clone();
     on(document()?, "drop", move |event: DragEvent| {
-        if !rooms::is_restyle() {
+        if !rooms::is("restyle") {
             return;
         }
         let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());

@@ -1,10 +1,11 @@
 //! Where sentences are translated, as they are typed.
 
+mod files;
 mod inspector;
 mod output;
 mod pairs;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use shared::catalogue::{Catalogue, Model};
@@ -67,6 +68,8 @@ pub struct Interpreter {
     /// The timer that waits for a pause in typing.
     pause: Cell<Option<i32>>,
     began: Cell<f64>,
+    /// What the file is called that the text is from.
+    file: RefCell<Option<String>>,
 }
 
 impl Interpreter {
@@ -87,6 +90,7 @@ impl Interpreter {
             job: Cell::default(),
             pause: Cell::default(),
             began: Cell::default(),
+            file: RefCell::default(),
         });
         interpreter.listen()?;
         Ok(interpreter)
@@ -198,8 +202,10 @@ impl Interpreter {
         show("translate-stop", phase == Phase::Running);
         show("translate-work", phase == Phase::Running);
         show("translate-facts", phase == Phase::Done);
-        if let Ok(copy) = by_id::<HtmlButtonElement>("translate-copy") {
-            copy.set_disabled(phase == Phase::Idle || self.output.text().trim().is_empty());
+        for id in ["translate-copy", "translate-save"] {
+            if let Ok(button) = by_id::<HtmlButtonElement>(id) {
+                button.set_disabled(phase == Phase::Idle || self.output.text().trim().is_empty());
+            }
         }
     }
 
@@ -406,6 +412,7 @@ impl Interpreter {
         let room = self.clone();
         on(by_id::<HtmlElement>("clear")?, "click", move |_: MouseEvent| {
             room.source.set_value("");
+            room.file.take();
             room.typed(0);
             focus("source");
         });
@@ -426,6 +433,7 @@ impl Interpreter {
             }
             room.drawn(room.inspector.point(word));
         });
+        files::listen(self)?;
         let room = self.clone();
         card::listen("translate-card", move || room.show_card())
     }

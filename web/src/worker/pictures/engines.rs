@@ -2,28 +2,22 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use candle_core::Device;
 use futures_util::future::try_join_all;
 use shared::catalogue::Model;
 use shared::checkpoint::{Checkpoint, Style};
-use shared::engine::webgpu::Context;
 use shared::models::ImageConfig;
 use shared::session::{self, Session};
-use web_sys::DedicatedWorkerGlobalScope;
 
 use super::hand::Hand;
-use crate::messages::{Choice, Engine, Gpu};
-use crate::worker::{gpu, pause};
-
-/// How often a lost GPU is asked for again, and after how long. A browser restarts its GPU process in about half a second.
-const RETRIES: usize = 8;
-const RETRY_MS: i32 = 250;
+use crate::messages::{Choice, Engine};
+use crate::worker::graphics::Graphics;
 
 /// The engines of this browser.
 pub struct Engines {
-    context: RefCell<Result<Arc<Context>, String>>,
+    /// The graphics card.
+    pub graphics: Graphics,
     /// The network that ran last, by the hash of its weights: a second picture finds it, and on the GPU its plans, in place.
     loaded: RefCell<Option<Rc<Loaded>>>,
 }
@@ -64,40 +58,7 @@ impl Loaded {
 impl Engines {
     /// Asks the browser for a GPU.
     pub async fn find() -> Self {
-        let context = Context::new().await.map_err(|e| e.to_string());
-        Self { context: context.into(), loaded: RefCell::default() }
-    }
-
-    /// Opens the GPU again where its device was lost: its driver was restarted, or the browser took it away. Says why it was
-    /// lost; `None` when it was not, or when there is no other.
-    pub async fn recover(&self, scope: &DedicatedWorkerGlobalScope) -> Option<String> {
-        for _ in 0..RETRIES {
-            // First a pause: what failed may be known before its cause.
-            pause(scope, RETRY_MS).await.ok()?;
-            let why = self.why_lost()?;
-            match Context::new().await {
-                Ok(context) => {
-                    *self.context.borrow_mut() = Ok(context);
-                    return Some(why);
-                }
-                Err(error) => web_sys::console::warn_1(&error.to_string().into()),
-            }
-        }
-        None
-    }
-
-    /// Whether there was a GPU that is gone.
-    pub fn lost(&self) -> bool {
-        self.why_lost().is_some()
-    }
-
-    fn why_lost(&self) -> Option<String> {
-        self.context.borrow().as_ref().ok()?.lost()
-    }
-
-    /// The GPU.
-    pub fn gpu(&self) -> Option<Gpu> {
-        gpu(&self.context.borrow())
+        Self { graphics: Graphics::find().await, loaded: RefCell::default() }
     }
 
     /// What `choice` means here.
@@ -105,9 +66,9 @@ impl Engines {
     /// # Errors
     /// When the GPU is asked for and there is none.
     pub fn resolve(&self, choice: Choice) -> Result<Engine, String> {
-        match (choice.wants_gpu(self.gpu().as_ref()), &*self.context.borrow()) {
+        match (choice.wants_gpu(self.graphics.gpu().as_ref()), self.graphics.context()) {
             (true, Err(error)) => Err(format!("This browser gives no access to a graphics card. {error}")),
-            (true, Ok(_)) => Ok(self.gpu().map_or_else(|| Engine::cpu(None), Engine::WebGpu)),
+            (true, Ok(_)) => Ok(self.graphics.gpu().map_or_else(|| Engine::cpu(None), Engine::WebGpu)),
             (false, _) => Ok(Engine::cpu(None)),
         }
     }
@@ -138,8 +99,8 @@ impl Engines {
     pub fn open(&self, sha256: String, checkpoint: &Checkpoint, bytes: Vec<u8>, engine: &Engine) -> shared::Result<Rc<Loaded>> {
         // The old one goes first: two at once may be more than the memory holds.
         self.loaded.take();
-        let on = match (engine, &*self.context.borrow()) {
-            (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context.clone()),
+        let on = match (engine, self.graphics.context()) {
+            (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context),
             _ => session::Engine::Candle(Device::Cpu),
         };
         let session = Session::new(checkpoint, on)?;
@@ -152,7 +113,7 @@ impl Engines {
     /// Has the GPU compile what the network of `config` runs.
     pub fn warm_up(&self, config: &ImageConfig) {
         // What fails here fails again, and is reported, when the network is loaded.
-        let _ = self.context.borrow().as_ref().map(|context| Session::warm_up(config, context));
+        let _ = self.graphics.context().map(|context| Session::warm_up(config, &context));
     }
 
     /// Forgets the network.

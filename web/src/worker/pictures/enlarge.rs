@@ -45,8 +45,8 @@ pub async fn run(state: &State, job: u32, model: &Model, choice: Choice, workers
         };
         state.engines.unload();
         // Once: a picture that ends every device must end too.
-        if !again && let Some(why) = state.engines.recover(&state.scope).await {
-            state.send(&FromWorker::Ready { gpu: state.engines.gpu() }, None);
+        if !again && let Some(why) = state.engines.graphics.recover(&state.scope).await {
+            state.send(&FromWorker::Ready { gpu: state.engines.graphics.gpu() }, None);
             engine = match state.engines.resolve(choice)? {
                 // A browser that lost its GPU may offer a program instead.
                 Engine::Cpu { .. } => Engine::cpu(Some(why)),
@@ -58,7 +58,7 @@ pub async fn run(state: &State, job: u32, model: &Model, choice: Choice, workers
         } else if choice == Choice::Auto {
             // Where the person left the choice to us, a GPU that fails is no reason to stop.
             (engine, again) = (Engine::cpu(Some(error)), false);
-        } else if state.engines.lost() {
+        } else if state.engines.graphics.lost().is_some() {
             return Err(format!(
                 "The graphics card was lost and the browser gives no other ({error}). Choose the processor under “Runs on”, or \
                  restart the browser."

@@ -152,7 +152,7 @@ pub fn start() {
     }
     spawn_local(async move {
         let engines = Engines::find().await;
-        let gpu = engines.gpu();
+        let gpu = engines.graphics.gpu();
         let state = Rc::new(State {
             scope: scope.clone(),
             engines,

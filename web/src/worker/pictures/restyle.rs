@@ -81,17 +81,22 @@ pub async fn run(
     let look = Look::new(&loaded.styles, &wish.parts, wish.strength).map_err(|e| e.to_string())?;
     let look = Look { keep_colours: wish.keep_colours, ..look };
     let begin = now(&state.scope);
-    let result = match restyle(&loaded.session, &picture, &look).await {
+    let mut result = restyle(&loaded.session, &picture, &look).await;
+    if matches!(result, Err(shared::Error::Gpu(_))) && state.engines.graphics.recover(&state.scope).await.is_some() {
+        state.engines.unload();
+        state.send(&FromWorker::Ready { gpu: state.engines.graphics.gpu() }, None);
+        (loaded, engine) = load(state, job, model, choice).await?;
+        result = restyle(&loaded.session, &picture, &look).await;
+    }
+    if let Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) = &result
+        && choice == Choice::Auto
+        && matches!(engine, Engine::WebGpu(_))
+    {
         // Where the person left the choice to us, a GPU that fails is no reason to stop.
-        Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_)))
-            if choice == Choice::Auto && matches!(engine, Engine::WebGpu(_)) =>
-        {
-            (loaded, _) = load(state, job, model, Choice::Cpu).await?;
-            engine = Engine::cpu(Some(error.to_string()));
-            restyle(&loaded.session, &picture, &look).await
-        }
-        other => other,
-    };
+        engine = Engine::cpu(Some(error.to_string()));
+        (loaded, _) = load(state, job, model, Choice::Cpu).await?;
+        result = restyle(&loaded.session, &picture, &look).await;
+    }
     let result = result.map_err(|error| match error {
         shared::Error::Memory(why) => format!("The memory does not suffice for this size; choose a smaller one. ({why})"),
         other => other.to_string(),

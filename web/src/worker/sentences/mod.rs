@@ -5,18 +5,17 @@ mod engine;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
-use shared::engine::webgpu::Context;
 use shared::pipeline::translate::{Translation, Translator};
 use shared::text::Piece;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::DedicatedWorkerGlobalScope;
 
-use super::{breathe, gpu, listen, now, weights};
+use super::graphics::Graphics;
+use super::{breathe, listen, now, weights};
 use crate::channel::{self, thrown};
 use crate::language;
 use crate::messages::sentences::{self, Alternative, FromWorker, ToWorker};
@@ -32,7 +31,7 @@ const KEPT: usize = 500;
 /// What the worker keeps between messages.
 struct State {
     scope: DedicatedWorkerGlobalScope,
-    gpu: Result<Arc<Context>, String>,
+    graphics: Graphics,
     loaded: RefCell<Option<Rc<Loaded>>>,
     /// The text that is wanted; 0 for none. What runs under another number stops.
     wanted: Cell<u32>,
@@ -46,6 +45,20 @@ struct Loaded {
     engine: RefCell<Engine>,
     network: Network,
     done: RefCell<HashMap<String, Vec<Alternative>>>,
+}
+
+impl Loaded {
+    fn on_gpu(&self) -> bool {
+        matches!(*self.engine.borrow(), Engine::WebGpu(_))
+    }
+
+    fn keep(&self, sentence: &str, alternatives: &[Alternative]) {
+        let mut done = self.done.borrow_mut();
+        if done.len() >= KEPT {
+            done.clear();
+        }
+        done.insert(sentence.to_owned(), alternatives.to_vec());
+    }
 }
 
 impl State {
@@ -77,9 +90,8 @@ impl State {
 
     /// The last word about it; `None` when stopped.
     async fn translate(&self, job: u32, model: &Model, choice: Choice, text: &str) -> Result<Option<FromWorker>, String> {
-        let loaded = self.load(job, model, choice).await?;
-        let translator = &loaded.network.translator;
-        let pieces = translator.pieces(text).map_err(|e| e.to_string())?;
+        let mut loaded = self.load(job, model, choice).await?;
+        let pieces = loaded.network.translator.pieces(text).map_err(|e| e.to_string())?;
         let told = pieces.iter().map(|&piece| match piece {
             Piece::Sentence(text) => sentences::Piece { text: text.to_owned(), sentence: true },
             Piece::Between(text) => sentences::Piece { text: text.to_owned(), sentence: false },
@@ -92,14 +104,10 @@ impl State {
             let known = loaded.done.borrow().get(sentence).cloned();
             let alternatives = match known {
                 Some(known) => known,
-                None => match self.sentence(job, piece, sentence, &loaded).await {
+                None => match self.sentence(job, piece, sentence, (model, choice), &mut loaded).await {
                     Ok(Some(alternatives)) => {
                         words += alternatives.first().map_or(0, |best| best.target.len());
-                        let mut done = loaded.done.borrow_mut();
-                        if done.len() >= KEPT {
-                            done.clear();
-                        }
-                        done.insert(sentence.to_owned(), alternatives.clone());
+                        loaded.keep(sentence, &alternatives);
                         alternatives
                     }
                     Ok(None) => return Ok(None),
@@ -118,35 +126,37 @@ impl State {
         Ok(Some(FromWorker::Done { job, seconds: (now(&self.scope) - begin) / 1e3, words, engine }))
     }
 
-    /// The translations of a sentence; `None` when stopped.
+    /// The translations of a sentence; `None` when stopped. A graphics card that is lost is looked for again.
     async fn sentence(
         &self,
         job: u32,
         piece: usize,
         sentence: &str,
-        loaded: &Loaded,
+        (model, choice): (&Model, Choice),
+        loaded: &mut Rc<Loaded>,
     ) -> shared::Result<Option<Vec<Alternative>>> {
-        let on_gpu = matches!(*loaded.engine.borrow(), Engine::WebGpu(_));
-        match self.write(job, piece, sentence, &loaded.network, on_gpu).await {
-            Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) if on_gpu && loaded.choice == Choice::Auto => {
+        let mut written = self.write(job, piece, sentence, loaded).await;
+        if matches!(written, Err(shared::Error::Gpu(_))) && self.graphics.recover(&self.scope).await.is_some() {
+            self.send(&FromWorker::Ready { gpu: self.graphics.gpu() });
+            // The network was on the device that is gone.
+            self.loaded.take();
+            *loaded = self.load(job, model, choice).await.map_err(shared::Error::Gpu)?;
+            written = self.write(job, piece, sentence, loaded).await;
+        }
+        match written {
+            Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) if choice == Choice::Auto && loaded.on_gpu() => {
                 // Where the person left the choice to us, a GPU that fails is no reason to stop.
                 *loaded.engine.borrow_mut() = Engine::cpu(Some(error.to_string()));
-                self.write(job, piece, sentence, &loaded.network, false).await
+                self.write(job, piece, sentence, loaded).await
             }
             other => other,
         }
     }
 
-    async fn write(
-        &self,
-        job: u32,
-        piece: usize,
-        sentence: &str,
-        network: &Network,
-        on_gpu: bool,
-    ) -> shared::Result<Option<Vec<Alternative>>> {
-        let translator = &network.translator;
-        let mut writing = network.begin(sentence, on_gpu)?;
+    /// The same on what it is to run on.
+    async fn write(&self, job: u32, piece: usize, sentence: &str, loaded: &Loaded) -> shared::Result<Option<Vec<Alternative>>> {
+        let translator = &loaded.network.translator;
+        let mut writing = loaded.network.begin(sentence, loaded.on_gpu())?;
         let mut breath = now(&self.scope);
         while writing.step().await? {
             // At once: the next text may already be at work with what the GPU holds.
@@ -195,8 +205,8 @@ impl State {
 
     /// The network, and what it will run on.
     async fn network(&self, checkpoint: &Checkpoint, choice: Choice) -> Result<(Network, Engine), String> {
-        let adapter = gpu(&self.gpu);
-        let context = match &self.gpu {
+        let adapter = self.graphics.gpu();
+        let context = match self.graphics.context() {
             Ok(context) if choice.wants_gpu(adapter.as_ref()) => Some(context),
             Err(error) if choice == Choice::WebGpu => {
                 return Err(format!("This browser gives no access to a graphics card. {error}"));
@@ -206,7 +216,7 @@ impl State {
         let on_cpu = || Network::new(checkpoint, None).map_err(|e| e.to_string());
         let (Some(context), Some(adapter)) = (context, adapter) else { return Ok((on_cpu()?, Engine::cpu(None))) };
         let both = async {
-            let network = Network::new(checkpoint, Some(context))?;
+            let network = Network::new(checkpoint, Some(&context))?;
             let faster = choice == Choice::WebGpu || network.gpu_is_faster(&self.scope).await?;
             Ok((network, if faster { Engine::WebGpu(adapter) } else { Engine::cpu(None) }))
         };
@@ -236,10 +246,10 @@ pub fn start() {
     console_error_panic_hook::set_once();
     spawn_local(async move {
         let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-        let context = Context::new().await.map_err(|e| e.to_string());
-        let state = Rc::new(State { scope: scope.clone(), gpu: context, loaded: RefCell::default(), wanted: Cell::default() });
+        let graphics = Graphics::find().await;
+        let state = Rc::new(State { scope: scope.clone(), graphics, loaded: RefCell::default(), wanted: Cell::default() });
         let listener = state.clone();
         listen(&scope, move |message, _| spawn_local(listener.clone().handle(message)));
-        state.send(&FromWorker::Ready { gpu: gpu(&state.gpu) });
+        state.send(&FromWorker::Ready { gpu: state.graphics.gpu() });
     });
 }
