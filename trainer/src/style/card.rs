@@ -53,7 +53,7 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
          ## Measured\n\n\
          On {tested}, whole, at full strength, from the f16 weights, by the network that judged the training, style as the squared \
          difference of Gram matrices, as part of that of the painting's, averaged over layers. Lower is better; 1 is a picture that \
-         has nothing of what is wanted.\n{}\n",
+         has nothing of what is wanted.{}",
         table(checkpoint, scores)
     );
     let _ = write!(
@@ -71,13 +71,13 @@ fn table(checkpoint: &Checkpoint, scores: &[Scores]) -> String {
     let known = |name: &str| checkpoint.metadata.styles.iter().any(|style| style.name == name);
     let stored: Vec<Scores> = scores.iter().filter(|scores| known(&scores.name)).cloned().collect();
     let of_mean = mean(&stored);
-    let about = "LPIPS (Zhang et al. 2018, arXiv:1801.03924, SqueezeNet, version 0.1) says how different the result looks from the photo.\n";
+    let about = " LPIPS (Zhang et al. 2018, arXiv:1801.03924, SqueezeNet, version 0.1) says how different the result looks from the photo.";
     let (about, title, line) = match of_mean.lpips {
         Some(_) => (about, " LPIPS |", "---|"),
         None => ("", "", ""),
     };
     let mut text = format!(
-        "{about}\n| Style | Content loss | Style loss | Style loss of the photo itself |{title}\n|---|---|---|---|{line}\n"
+        "{about}\n\n| Style | Content loss | Style loss | Style loss of the photo itself |{title}\n|---|---|---|---|{line}\n"
     );
     let mut row = |name: &str, Scores { content, style, before, lpips, .. }: &Scores| {
         let lpips = lpips.map(|lpips| format!(" {lpips:.3} |")).unwrap_or_default();

@@ -60,7 +60,8 @@ impl Restyler {
                 announce(&format!("{name} is open, {width} by {height} pixels."));
                 *self.picture.borrow_mut() = Some((name, pixels));
                 self.renew_thumbnails();
-                self.dirty.set(redraw);
+                // A slider may have moved meanwhile.
+                self.dirty.set(redraw || self.dirty.get());
             }
             Err(error) => self.error(&format!("“{name}” cannot be shown. {}", channel::thrown(&error))),
         }
