@@ -9,7 +9,7 @@ use shared::Scope;
 use shared::checkpoint::{Checkpoint, Precision, Style};
 use shared::engine::candle::{Constants, values};
 use shared::engine::webgpu::Context;
-use shared::models::{AdaIn, AdaInConfig, ImageConfig, TransformNetConfig};
+use shared::models::{AdaIn, AdaInConfig, Config, ImageConfig, TransformNetConfig};
 use shared::picture::Picture;
 use shared::pipeline::adopt;
 use shared::pipeline::restyle::{Look, restyle};
@@ -20,7 +20,7 @@ use tests::random::{self, Kind};
 const STYLES: usize = 3;
 
 fn checkpoint() -> Checkpoint {
-    let config = ImageConfig::TransformNet(TransformNetConfig { channels: 6, blocks: 1, styles: STYLES });
+    let config = ImageConfig::TransformNet(TransformNetConfig { channels: 6, blocks: 1, styles: STYLES, bounded: true });
     let mut checkpoint = random::checkpoint(config, 11);
     // Results around the middle of 0..1: what is clamped would hide differences.
     checkpoint.tensors.get_mut("tail.weight").unwrap().values.iter_mut().for_each(|w| *w *= 0.1);
@@ -158,6 +158,27 @@ fn styles_and_strengths_differ_and_what_lies_between_lies_between() {
     assert!(furthest(&at(&[("style1", 1.0)], 0.5), &one) < furthest(&picture, &one));
     let nearly = at(&[("style1", 0.999), ("style2", 0.001)], 1.0);
     assert!(furthest(&one, &nearly) < furthest(&one, &other) / 10.0);
+}
+
+#[test]
+fn a_bound_cuts_what_is_far_from_the_mean_and_nothing_else() {
+    let off = |scale: f32| {
+        let results = [true, false].map(|bounded| {
+            let mut checkpoint = checkpoint();
+            if let Config::Image(ImageConfig::TransformNet(config)) = &mut checkpoint.metadata.config {
+                config.bounded = bounded;
+            }
+            for (name, tensor) in &mut checkpoint.tensors {
+                if name.ends_with("norm.scale") {
+                    tensor.values.iter_mut().for_each(|v| *v *= scale);
+                }
+            }
+            block_on(restyle(&on_cpu(&checkpoint), &photo(24, 24), &look(&[1.0, 0.0, 0.0]))).unwrap()
+        });
+        furthest(&results[0], &results[1])
+    };
+    assert!(off(0.1) < 1e-5, "{}", off(0.1));
+    assert!(off(20.0) > 1e-2, "{}", off(20.0));
 }
 
 #[test]

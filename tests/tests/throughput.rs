@@ -56,7 +56,7 @@ fn networks() {
         ImageConfig::Rlfn(RlfnConfig { scale: 2, channels: 24, blocks: 3 }),
         ImageConfig::Rlfn(RlfnConfig { scale: 4, channels: 24, blocks: 3 }),
         ImageConfig::SrResnet(SrResnetConfig { scale: 4, channels: 32, blocks: 1 }),
-        ImageConfig::TransformNet(TransformNetConfig { channels: 16, blocks: 1, styles: 0 }),
+        ImageConfig::TransformNet(TransformNetConfig { channels: 16, blocks: 1, styles: 0, bounded: false }),
     ];
     let precisions = [Precision::F32, Precision::F16].map(|p| adapter.with_precision(p));
     for (config, context) in

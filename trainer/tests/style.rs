@@ -32,7 +32,8 @@ fn prepare(name: &str) -> std::path::PathBuf {
         tensors.insert(format!("{number}.bias"), Dense { dims: vec![outputs], values: vec![0.0; outputs] });
     }
     // Any safetensors file will do; ours has metadata beside.
-    let metadata = Metadata::new(ImageConfig::TransformNet(TransformNetConfig { channels: 1, blocks: 1, styles: 0 }));
+    let metadata =
+        Metadata::new(ImageConfig::TransformNet(TransformNetConfig { channels: 1, blocks: 1, styles: 0, bounded: false }));
     let judge = Checkpoint { metadata, tensors }.to_bytes(Precision::F16).unwrap();
     fs::write(folder.join("judge.safetensors"), judge).unwrap();
     folder

@@ -19,10 +19,23 @@ pub struct TransformNetConfig {
     /// Styles in it; 0: it has one and takes no mixture.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub styles: usize,
+    /// Whether what comes out of a norm is cut off at [`LIMIT`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub bounded: bool,
 }
+
+/// Deviations from the mean, beyond which a bounded network cuts off. Without that it learns to make drops: a few pixels of a feature,
+/// far beyond all others, take most of the variance that the norm divides by, and so govern the whole picture; they show as spots
+/// in even places (Karras et al. 2019, arXiv:1912.04958, found them in their generator).
+const LIMIT: f32 = 4.0;
 
 fn is_zero(styles: &usize) -> bool {
     *styles == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(bounded: &bool) -> bool {
+    !bounded
 }
 
 enum Norm<T> {
@@ -52,21 +65,30 @@ impl<T: Tensor> Norm<T> {
 struct ConvNorm<T> {
     conv: Conv2d<T>,
     norm: Norm<T>,
+    bounded: bool,
 }
 
 impl<T: Tensor> ConvNorm<T> {
-    /// `[kernel, stride]`.
-    fn new(inputs: usize, outputs: usize, [kernel, stride]: [usize; 2], styles: usize, scope: &Scope<T>) -> Result<Self> {
+    /// `[inputs, outputs, kernel, stride]`.
+    fn new([inputs, outputs, kernel, stride]: [usize; 4], config: &TransformNetConfig, scope: &Scope<T>) -> Result<Self> {
         Ok(Self {
             conv: Conv2d::new(inputs, outputs, kernel, Init::Kaiming { gain: 1.0 }, &scope.sub("conv"))?
                 .stride(stride)
                 .padding(Padding::Reflect(kernel / 2)),
-            norm: Norm::new(outputs, styles, &scope.sub("norm"))?,
+            norm: Norm::new(outputs, config.styles, &scope.sub("norm"))?,
+            bounded: config.bounded,
         })
     }
 
     fn forward(&self, x: &T, mixture: Option<&T>) -> Result<T> {
-        self.norm.forward(&self.conv.forward(x)?, mixture)
+        let y = self.norm.forward(&self.conv.forward(x)?, mixture)?;
+        if self.bounded { y.affine(1.0, LIMIT)?.relu()?.affine(-1.0, 2.0 * LIMIT)?.relu()?.affine(-1.0, LIMIT) } else { Ok(y) }
+    }
+
+    /// And a ReLU.
+    fn relu(&self, x: &T, mixture: Option<&T>) -> Result<T> {
+        let y = self.norm.forward(&self.conv.forward(x)?, mixture)?.relu()?;
+        if self.bounded { y.affine(-1.0, LIMIT)?.relu()?.affine(-1.0, LIMIT) } else { Ok(y) }
     }
 }
 
@@ -76,13 +98,13 @@ struct ResidualBlock<T> {
 }
 
 impl<T: Tensor> ResidualBlock<T> {
-    fn new(channels: usize, styles: usize, scope: &Scope<T>) -> Result<Self> {
-        let layer = |name| ConvNorm::new(channels, channels, [3, 1], styles, &scope.sub(name));
+    fn new(channels: usize, config: &TransformNetConfig, scope: &Scope<T>) -> Result<Self> {
+        let layer = |name| ConvNorm::new([channels, channels, 3, 1], config, &scope.sub(name));
         Ok(Self { first: layer("first")?, second: layer("second")? })
     }
 
     fn forward(&self, x: &T, mixture: Option<&T>) -> Result<T> {
-        self.second.forward(&self.first.forward(x, mixture)?.relu()?, mixture)?.add(x)
+        self.second.forward(&self.first.relu(x, mixture)?, mixture)?.add(x)
     }
 }
 
@@ -97,13 +119,13 @@ pub struct TransformNet<T> {
 impl<T: Tensor> TransformNet<T> {
     /// The network with parameters from `scope`.
     pub fn new(config: &TransformNetConfig, scope: &Scope<T>) -> Result<Self> {
-        let &TransformNetConfig { channels: c, blocks, styles } = config;
+        let &TransformNetConfig { channels: c, blocks, .. } = config;
         let layer = |part: &str, i: usize, inputs, outputs, kernel, stride| {
-            ConvNorm::new(inputs, outputs, [kernel, stride], styles, &scope.sub(part).sub(i))
+            ConvNorm::new([inputs, outputs, kernel, stride], config, &scope.sub(part).sub(i))
         };
         Ok(Self {
             down: [layer("down", 0, 3, c, 9, 1)?, layer("down", 1, c, 2 * c, 3, 2)?, layer("down", 2, 2 * c, 4 * c, 3, 2)?],
-            blocks: (0..blocks).map(|i| ResidualBlock::new(4 * c, styles, &scope.sub("blocks").sub(i))).collect::<Result<_>>()?,
+            blocks: (0..blocks).map(|i| ResidualBlock::new(4 * c, config, &scope.sub("blocks").sub(i))).collect::<Result<_>>()?,
             up: [layer("up", 0, 4 * c, 2 * c, 3, 1)?, layer("up", 1, 2 * c, c, 3, 1)?],
             tail: Conv2d::new(c, 3, 9, Init::Kaiming { gain: 1.0 }, &scope.sub("tail"))?.padding(Padding::Reflect(4)),
         })
@@ -122,13 +144,13 @@ impl<T: Tensor> TransformNet<T> {
         }
         let mut y = x.clone();
         for layer in &self.down {
-            y = layer.forward(&y, mixture)?.relu()?;
+            y = layer.relu(&y, mixture)?;
         }
         for block in &self.blocks {
             y = block.forward(&y, mixture)?;
         }
         for layer in &self.up {
-            y = layer.forward(&y.upsample_nearest(2)?, mixture)?.relu()?;
+            y = layer.relu(&y.upsample_nearest(2)?, mixture)?;
         }
         // The paper's scaled tanh. Without a bound a few pixels far beyond black carried the statistics of a whole style: black drops
         // in what was bright and even.

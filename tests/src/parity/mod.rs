@@ -253,7 +253,7 @@ pub async fn operations(engine: &impl Engine) -> Report {
 pub async fn models(engine: &impl Engine) -> Report {
     let mut report = Report::default();
     sequences::models(engine, &mut report).await;
-    let style = ImageConfig::TransformNet(TransformNetConfig { channels: 5, blocks: 1, styles: 0 });
+    let style = ImageConfig::TransformNet(TransformNetConfig { channels: 5, blocks: 1, styles: 0, bounded: true });
     let mut cases: Vec<_> = [(8, 12), (16, 32)].map(|size| (style, size)).into();
     for scale in 2..=4 {
         let rlfn = ImageConfig::Rlfn(RlfnConfig { scale, channels: 13, blocks: 2 });

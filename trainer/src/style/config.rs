@@ -149,7 +149,7 @@ impl Config {
 
     fn network(&self, before: Option<&Checkpoint>, styles: usize) -> Result<TransformNetConfig> {
         let Some(before) = before else {
-            let network = TransformNetConfig { channels: self.channels, blocks: self.blocks, styles };
+            let network = TransformNetConfig { channels: self.channels, blocks: self.blocks, styles, bounded: true };
             ImageConfig::TransformNet(network).validate()?;
             return Ok(network);
         };
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_new_style_starts_between_the_others_and_changes_none() {
-        let config = ImageConfig::TransformNet(TransformNetConfig { channels: 1, blocks: 1, styles: 2 });
+        let config = ImageConfig::TransformNet(TransformNetConfig { channels: 1, blocks: 1, styles: 2, bounded: true });
         let dense = Dense { dims: vec![2, 2], values: vec![1.0, 3.0, 5.0, 7.0] };
         let tensors = BTreeMap::from(["up.0.norm.scale", "up.0.conv.weight"].map(|name| (name.to_owned(), dense.clone())));
         let wide = widened(&Checkpoint { metadata: Metadata::new(config), tensors }, 3);

@@ -229,6 +229,7 @@ impl Restyler {
     fn change(self: &Rc<Self>) {
         self.dirty.set(true);
         self.next();
+        self.show_state();
     }
 
     fn receive(self: &Rc<Self>, message: FromWorker, buffer: Option<ArrayBuffer>) {
@@ -357,7 +358,8 @@ impl Restyler {
             Some(Task::Styles) => (picture || live, "Fetching the model"),
             Some(Task::Adopt(_)) => (true, "Taking the style"),
             Some(Task::Result) => (true, "Redrawing"),
-            _ => (false, ""),
+            // Behind a picture of the gallery.
+            _ => (picture && !live && self.dirty.get(), "Redrawing"),
         };
         show("restyle-working", working);
         if working {
