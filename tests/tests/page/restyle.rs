@@ -113,18 +113,18 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
     let (width, source) = result(&browser, "restyle-before").await?;
     let source = Picture::from_rgba8(width, source.len() / 4 / width, source)?;
     let small = shared::imresize::resized(&source, 256, source.height() * 256 / source.width())?;
-    let check = async |parts: &[(String, f32)]| -> Result<()> {
+    let check = async |when: &str, parts: &[(String, f32)]| -> Result<()> {
         let look = Look::new(&adopted.metadata.styles, parts, 1.0)?;
         let wanted = block_on(restyle(&session, &small, &look))?.to_rgba8();
         let (_, shown) = result(&browser, "restyle-result").await?;
         let off = shown.iter().zip(&wanted).map(|(a, b)| a.abs_diff(*b)).max();
-        ensure!(shown.len() == wanted.len() && off <= Some(1), "{parts:?}: off by {off:?} of 255 from the trainer's");
+        ensure!(shown.len() == wanted.len() && off <= Some(1), "{when}, off by {off:?} of 255 from the trainer's");
         Ok(())
     };
     browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
     browser.choose_file("#restyle-style-file", "mosaic.png", &painting.encode(Format::Png)?).await?;
     redrawn(&browser, "").await?;
-    check(&[("mine".to_owned(), 1.0)]).await?;
+    check("alone", &[("mine".to_owned(), 1.0)]).await?;
     ensure!(text(&browser, "restyle-gallery").await?.contains("mosaic.png"), "the gallery does not name it");
 
     browser.click("#restyle-blend").await?;
@@ -132,7 +132,8 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
     browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
     browser.click("#restyle-gallery button:nth-child(2)").await?;
     redrawn(&browser, "").await?;
-    check(&[("mine".to_owned(), 0.5), (checkpoint.metadata.styles[1].name.clone(), 0.5)]).await?;
+    let both = [("mine".to_owned(), 0.5), (checkpoint.metadata.styles[1].name.clone(), 0.5)];
+    check("blended", &both).await?;
 
     // What ends the worker takes the style along; it is taken again from its file.
     browser.value("void document.getElementById('restyle-stop').click()").await?;
@@ -141,7 +142,7 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
     set(&browser, "restyle-strength", "100").await?;
     redrawn(&browser, "").await?;
     browser.until(&format!("new Promise(r => setTimeout(() => r({SETTLED}), 1500))"), 60).await?;
-    check(&[("mine".to_owned(), 0.5), (checkpoint.metadata.styles[1].name.clone(), 0.5)]).await?;
+    check("taken again", &both).await?;
 
     browser.choose_file("#restyle-style-file", "broken.png", b"no picture at all").await?;
     browser.until("!document.getElementById('restyle-error').hidden", 60).await?;

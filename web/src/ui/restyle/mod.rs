@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use js_sys::{ArrayBuffer, Uint8ClampedArray};
 use shared::catalogue::{Catalogue, Model, OWN_STYLE, STYLE};
-use wasm_bindgen::{Clamped, JsValue};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlCanvasElement, HtmlElement, ImageData, MouseEvent};
 
@@ -416,7 +416,8 @@ impl Restyler {
 /// When the size does not fit.
 fn image(pixels: &ArrayBuffer, width: usize) -> Result<ImageData, JsValue> {
     let width = u32::try_from(width).map_err(|_| "too wide")?;
-    ImageData::new_with_u8_clamped_array(Clamped(&Uint8ClampedArray::new(pixels).to_vec()), width)
+    // What lies in this program's own memory would be shared, not copied, and be another picture once that memory is used again.
+    ImageData::new_with_js_u8_clamped_array(&Uint8ClampedArray::new(pixels), width)
 }
 
 /// Shows RGBA on the canvas `id`, which takes its size.
