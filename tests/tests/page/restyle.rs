@@ -202,3 +202,67 @@ async fn the_camera_is_restyled_live_and_a_picture_taken() -> Result<()> {
     ensure!(text(&browser, "restyle-name").await? == "Camera");
     browser.close().await
 }
+
+/// A film of half a second, made by the browser, is redrawn and recorded; what comes out is a film again, in another look.
+#[tokio::test]
+#[ignore = "needs the built page and a browser: cargo xtask test"]
+async fn a_video_is_restyled_frame_by_frame() -> Result<()> {
+    let visit = Visit::new()?;
+    let browser = visit.browser("?engine=cpu#restyle").await?;
+    browser.until("document.querySelectorAll('#restyle-gallery button').length >= 7", 120).await?;
+    let film = "new Promise(async (done) => {
+        const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
+        const context = canvas.getContext('2d');
+        const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: 'video/webm' });
+        recorder.ondataavailable = ({ data }) => {
+            const files = new DataTransfer();
+            files.items.add(new File([data], 'holiday.webm', { type: 'video/webm' }));
+            const input = document.getElementById('restyle-file');
+            input.files = files.files;
+            input.dispatchEvent(new Event('change'));
+            done(true);
+        };
+        recorder.start();
+        for (let i = 0; i < 12; i++) {
+            context.fillStyle = '#4af';
+            context.fillRect(0, 0, 64, 48);
+            context.fillStyle = '#fa4';
+            context.fillRect(4 * i, 10, 16, 20);
+            await new Promise((next) => setTimeout(next, 50));
+        }
+        recorder.stop();
+    })";
+    browser.value(film).await?;
+    redrawn(&browser, "").await?;
+    ensure!(text(&browser, "restyle-name").await? == "holiday.webm");
+    let button = text(&browser, "restyle-film").await?;
+    let frames: usize = button.split(' ').nth(2).and_then(|count| count.parse().ok()).context(button.clone())?;
+    ensure!((6..=24).contains(&frames), "{button}");
+
+    let kept = "void (URL.createObjectURL = (create => (blob) => { window.film = blob; return create.call(URL, blob); })(URL.createObjectURL))";
+    browser.value(kept).await?;
+    browser.click("#restyle-film").await?;
+    browser.until("document.getElementById('status').textContent.includes('holiday-restyled.webm')", 120).await?;
+    let seen = "new Promise((done) => {
+        const video = document.createElement('video');
+        video.onerror = () => done(['it cannot be played']);
+        video.onloadeddata = () => {
+            const context = Object.assign(document.createElement('canvas'), { width: 64, height: 48 }).getContext('2d');
+            context.drawImage(video, 0, 0);
+            done([video.videoWidth, video.videoHeight, ...context.getImageData(60, 40, 1, 1).data]);
+        };
+        video.muted = true;
+        video.src = URL.createObjectURL(window.film);
+    })";
+    let seen = browser.value(seen).await?;
+    ensure!(seen[0] == 64 && seen[1] == 48, "{seen}");
+    // The Starry Night is darker than the sky of the film, #4af.
+    ensure!(seen[4].as_u64() < Some(230), "the film looks as before: {seen}");
+    ensure!(text(&browser, "restyle-error-text").await?.is_empty());
+
+    let broken = b"\x1aE\xdf\xa3 and nothing else";
+    browser.choose_file("#restyle-file", "broken.webm", broken).await?;
+    browser.until("!document.getElementById('restyle-error').hidden", 60).await?;
+    ensure!(text(&browser, "restyle-error-text").await?.contains("broken.webm"), "the file is not named");
+    browser.close().await
+}

@@ -14,6 +14,9 @@ use crate::messages::pictures::Wish;
 use crate::ui::dom::{by_id, element, on, warn};
 use crate::ui::{set_text, show, wanted_engine};
 
+/// Longest side of a frame where the picture's own size is chosen.
+const FRAME_SIDE: usize = 512;
+
 /// A style in the gallery.
 struct Tile {
     name: String,
@@ -75,6 +78,11 @@ impl Controls {
     /// Longest side; 0: as it is.
     pub fn side(&self) -> usize {
         self.side.value().parse().unwrap_or_default()
+    }
+
+    /// Longest side of what moves.
+    pub fn side_of_frames(&self) -> usize {
+        if self.side() == 0 { FRAME_SIDE } else { self.side() }
     }
 
     /// What is chosen, for the picture that is open.

@@ -13,8 +13,6 @@ use crate::channel;
 use crate::ui::dom::{by_id, canvas, later, on, warn};
 use crate::ui::{announce, camera};
 
-/// Longest side of a frame where the picture's own size is chosen.
-const SIDE: usize = 512;
 /// How long to wait for a camera that has no frame yet.
 const WAIT_MS: i32 = 60;
 
@@ -48,26 +46,9 @@ impl Camera {
         JsFuture::from(self.video.play()?).await.map(drop)
     }
 
-    /// What it sees, mirrored as in a mirror, with its longest side `side` at most; `None` where it sees nothing yet.
-    fn picture(&self, side: usize) -> Result<Option<ImageData>, JsValue> {
-        let (width, height) = (self.video.video_width(), self.video.video_height());
-        let longest = width.max(height);
-        if longest == 0 {
-            return Ok(None);
-        }
-        let share = (side as f64 / f64::from(longest)).min(1.0);
-        let [w, h] = [width, height].map(|size| (f64::from(size) * share).round().max(1.0));
-        let (_, context) = canvas(w as u32, h as u32)?;
-        context.translate(w, 0.0)?;
-        context.scale(-1.0, 1.0)?;
-        context.draw_image_with_html_video_element_and_dw_and_dh(&self.video, 0.0, 0.0, w, h)?;
-        context.get_image_data(0.0, 0.0, w, h).map(Some)
-    }
-
     /// A frame as RGBA, and its size.
     pub fn frame(&self, side: usize) -> Option<(ArrayBuffer, [usize; 2])> {
-        let side = if side == 0 { SIDE } else { side };
-        match self.picture(side) {
+        match shot(&self.video, side, true) {
             Ok(frame) => frame.map(|f| (channel::buffer(&f.data()), [f.width() as usize, f.height() as usize])),
             Err(error) => {
                 warn("camera", &error);
@@ -75,6 +56,27 @@ impl Camera {
             }
         }
     }
+}
+
+/// What a video shows, with its longest side `side` at most, and perhaps as in a mirror; `None` where it shows nothing yet.
+///
+/// # Errors
+/// What the browser throws.
+pub fn shot(video: &HtmlVideoElement, side: usize, mirrored: bool) -> Result<Option<ImageData>, JsValue> {
+    let (width, height) = (video.video_width(), video.video_height());
+    let longest = width.max(height);
+    if longest == 0 {
+        return Ok(None);
+    }
+    let share = (side as f64 / f64::from(longest)).min(1.0);
+    let [w, h] = [width, height].map(|size| (f64::from(size) * share).round().max(1.0));
+    let (_, context) = canvas(w as u32, h as u32)?;
+    if mirrored {
+        context.translate(w, 0.0)?;
+        context.scale(-1.0, 1.0)?;
+    }
+    context.draw_image_with_html_video_element_and_dw_and_dh(video, 0.0, 0.0, w, h)?;
+    context.get_image_data(0.0, 0.0, w, h).map(Some)
 }
 
 impl Restyler {
@@ -109,7 +111,7 @@ impl Restyler {
 
     /// Keeps what the camera sees as a picture.
     fn take(self: &Rc<Self>) {
-        let frame = self.camera.picture(usize::MAX);
+        let frame = shot(&self.camera.video, usize::MAX, true);
         self.camera.stop();
         match frame {
             Ok(Some(pixels)) => self.open_pixels(&pixels, "Camera".into()),

@@ -4,6 +4,7 @@
 //! times meanwhile, or ten frames of a camera, cost one run.
 
 mod controls;
+mod film;
 mod live;
 mod own;
 mod source;
@@ -26,6 +27,7 @@ use crate::channel::{self, PICTURES};
 use crate::messages::pictures::{FileFormat, FromWorker, ToWorker, Wish};
 use crate::text;
 use controls::Controls;
+use film::Film;
 use live::Camera;
 use own::OwnStyles;
 
@@ -52,6 +54,8 @@ enum Task {
     Thumbnail(usize),
     /// A frame of the camera, redrawn.
     Frame,
+    /// A frame of a video, redrawn.
+    FilmFrame,
 }
 
 /// The room.
@@ -60,6 +64,7 @@ pub struct Restyler {
     link: OnceCell<Link<ToWorker, FromWorker>>,
     controls: Controls,
     camera: Camera,
+    film: Film,
     /// The model of the styles that are there, and the one that takes any other.
     model: RefCell<Option<Model>>,
     own_model: RefCell<Option<Model>>,
@@ -86,6 +91,7 @@ impl Restyler {
             link: OnceCell::new(),
             controls: Controls::new()?,
             camera: Camera::new()?,
+            film: Film::new()?,
             model: RefCell::default(),
             own_model: RefCell::default(),
             own: OwnStyles::default(),
@@ -99,6 +105,7 @@ impl Restyler {
         controls::listen(&restyler)?;
         source::listen(&restyler)?;
         own::listen(&restyler)?;
+        film::listen(&restyler)?;
         live::listen(&restyler)?;
         restyler.listen()?;
         let chosen = restyler.clone();
@@ -109,7 +116,7 @@ impl Restyler {
 
     /// Whether nothing would be lost if the page were loaded anew.
     pub fn is_idle(&self) -> bool {
-        self.picture.borrow().is_none() && self.own.is_empty() && !self.camera.is_on()
+        self.picture.borrow().is_none() && self.own.is_empty() && !self.film.is_running() && !self.camera.is_on()
     }
 
     /// The models that there are.
@@ -164,6 +171,7 @@ impl Restyler {
             self.own.remove(&name);
         }
         self.own.forgotten();
+        self.film.stop();
         self.thumbnails.take();
         self.dirty.set(false);
         self.job.set(self.job.get() + 1);
@@ -205,8 +213,14 @@ impl Restyler {
             return;
         }
         let restyle = |model, wish| move |job| ToWorker::Restyle { job, model, engine, wish };
+        if self.film.is_running() {
+            if let Some((wish, pixels)) = self.film.pending.take() {
+                self.ask(Task::FilmFrame, restyle(model, wish), Some(pixels));
+            }
+            return;
+        }
         if self.camera.is_on() {
-            if let Some((pixels, [width, height])) = self.camera.frame(self.controls.side()) {
+            if let Some((pixels, [width, height])) = self.camera.frame(self.controls.side_of_frames()) {
                 let wish = Wish { frame: Some([width, height]), side: 0, ..self.controls.wish() };
                 self.ask(Task::Frame, restyle(model, wish), Some(pixels));
             }
@@ -293,6 +307,11 @@ impl Restyler {
         let size = text::size(width, height);
         match task {
             Some(Task::Thumbnail(number)) => return self.controls.draw_thumbnail(number, [width, height], pixels),
+            Some(Task::FilmFrame) => {
+                draw("restyle-result", [width, height], pixels)?;
+                self.film.answer(Ok(()));
+                return Ok(());
+            }
             Some(Task::Frame) => {
                 let (before, rate) = self.rate.get();
                 let a_second = 1e3 / (now() - before).max(1.0);
@@ -320,6 +339,7 @@ impl Restyler {
             Some(Task::Open { name, .. }) => {
                 self.error(&format!("“{name}” cannot be opened as a picture. {}", text::sentence(message)))
             }
+            Some(Task::FilmFrame) => self.film.answer(Err(message)),
             Some(Task::Adopt(name)) => self.not_adopted(&name, message),
             Some(Task::Styles) => {
                 self.model.take();
@@ -353,7 +373,9 @@ impl Restyler {
             "idle"
         };
         let busy = self.busy.borrow();
+        let film = self.film.progress();
         let (working, title) = match &*busy {
+            _ if film.is_some() => (true, ""),
             Some(Task::Open { .. }) => (true, "Opening the picture"),
             Some(Task::Styles) => (picture || live, "Fetching the model"),
             Some(Task::Adopt(_)) => (true, "Taking the style"),
@@ -363,8 +385,9 @@ impl Restyler {
         };
         show("restyle-working", working);
         if working {
-            set_text("restyle-work", title);
-            set_progress("restyle-progress", None);
+            let (title, share) = film.map_or((title.to_owned(), None), |(title, share)| (title, Some(share)));
+            set_text("restyle-work", &title);
+            set_progress("restyle-progress", share);
         }
         for (name, value) in [("data-state", state), ("aria-busy", if working { "true" } else { "false" })] {
             if let Err(error) = self.room.set_attribute(name, value) {

@@ -1,4 +1,4 @@
-//! Pictures in: dropped, pasted, chosen, or the sample.
+//! Pictures in, and videos: dropped, pasted, chosen, or the sample.
 
 use std::rc::Rc;
 
@@ -18,6 +18,10 @@ impl Restyler {
     /// Opens a file.
     fn open_file(self: &Rc<Self>, file: Blob, name: String) {
         self.camera.stop();
+        if file.type_().starts_with("video/") {
+            return self.open_film(file, name);
+        }
+        self.film.close();
         let app = self.clone();
         spawn_local(async move {
             match JsFuture::from(file.array_buffer()).await.map(JsCast::unchecked_into::<ArrayBuffer>) {
@@ -33,6 +37,7 @@ impl Restyler {
     /// Opens pixels.
     pub fn open_pixels(self: &Rc<Self>, pixels: &ImageData, name: String) {
         self.error("");
+        self.film.close();
         self.give_pixels(pixels, name, true);
     }
 
