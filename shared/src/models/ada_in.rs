@@ -1,6 +1,7 @@
 //! Style transfer by adaptive instance norm (Huang and Belongie 2017, arXiv:1703.06868): an encoder sees a picture, the mean and
 //! the deviation of every feature become those of another picture, and a decoder draws what that is. So the style may be any
-//! picture; which is why there is nothing to learn of one.
+//! picture; which is why there is nothing to learn of one. Before that, the mean and the deviation of red, green and blue become those of
+//! the other picture: the features alone say little of colours.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +24,9 @@ pub struct AdaInConfig {
 
 /// `[N, 3, H, W]` to `[N, 3, H, W]`; H and W must be multiples of 4.
 pub struct AdaIn<T> {
+    /// Of the pixels and of the features.
+    norms: Option<[ConditionalInstanceNorm<T>; 2]>,
     encoder: [Conv2d<T>; 5],
-    norm: Option<ConditionalInstanceNorm<T>>,
     bottleneck: Conv2d<T>,
     blocks: Vec<[Conv2d<T>; 2]>,
     up: [Conv2d<T>; 3],
@@ -38,7 +40,7 @@ fn conv<T: Tensor>(inputs: usize, outputs: usize, gain: f32, scope: &Scope<T>) -
 
 impl<T: Tensor> AdaIn<T> {
     /// The network with parameters from `scope`; the statistics of its styles are `norm.shift`, the means, and `norm.scale`, the
-    /// deviations, `[features, styles]` both.
+    /// deviations, `[features, styles]` both, and `colours.shift` and `colours.scale`, `[3, styles]`.
     ///
     /// # Errors
     /// Those of `scope`.
@@ -46,7 +48,8 @@ impl<T: Tensor> AdaIn<T> {
         let &AdaInConfig { channels: c, features, blocks, styles } = config;
         let relu = |part: &str, i: usize, inputs, outputs| conv(inputs, outputs, 2f32.sqrt(), &scope.sub(part).sub(i));
         let encode = |i, inputs, outputs| relu("encoder", i, inputs, outputs);
-        let norm = (styles > 0).then(|| ConditionalInstanceNorm::new(features, styles, &scope.sub("norm"))).transpose()?;
+        let norm = |part, channels| ConditionalInstanceNorm::new(channels, styles, &scope.sub(part));
+        let norms = if styles > 0 { Some([norm("colours", 3)?, norm("norm", features)?]) } else { None };
         let block = |i: usize| -> Result<_> {
             let scope = scope.sub("blocks").sub(i);
             // A block begins near the identity.
@@ -60,7 +63,7 @@ impl<T: Tensor> AdaIn<T> {
                 encode(3, 2 * c, 2 * c)?.stride(2),
                 encode(4, 2 * c, features)?,
             ],
-            norm,
+            norms,
             bottleneck: conv(features, 2 * c, 2f32.sqrt(), &scope.sub("bottleneck"))?,
             blocks: (0..blocks).map(block).collect::<Result<_>>()?,
             up: [relu("up", 0, 2 * c, 2 * c)?, relu("up", 1, 2 * c, c)?, relu("up", 2, c, c)?],
@@ -102,7 +105,7 @@ impl<T: Tensor> AdaIn<T> {
     /// # Errors
     /// As [`AdaIn::encode`]; [`Error::Shape`] also where no style is stored.
     pub fn forward(&self, x: &T, mixture: &T) -> Result<T> {
-        let norm = self.norm.as_ref().ok_or_else(|| Error::shape("AdaIN", "no style is stored with it"))?;
-        self.decode(&norm.forward(&self.encode(x)?, mixture)?)
+        let [colours, norm] = self.norms.as_ref().ok_or_else(|| Error::shape("AdaIN", "no style is stored with it"))?;
+        self.decode(&norm.forward(&self.encode(&colours.forward(x, mixture)?)?, mixture)?)
     }
 }

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use super::restyle::framed;
 
 /// `checkpoint` with the style of `picture` as its last, by that name; `session` runs the network of `checkpoint`. The style is the
-/// mean and the deviation of every feature over the whole picture, so the size of its strokes in pixels counts.
+/// mean and the deviation of every colour and feature over the whole picture, so the size of its strokes in pixels counts.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] when the network is no [`crate::models::AdaIn`] or has a style of that name; or the engine's own.
@@ -22,20 +22,23 @@ pub async fn adopt(checkpoint: &Checkpoint, session: &Session, style: Style, pic
     }
     let (planes, [h, w]) = framed(picture);
     let features = session.features(&planes, h, w).await?;
-    let moments: Vec<[f32; 2]> = features.chunks_exact((h / 4) * (w / 4)).map(moments).collect();
     let mut adopted = checkpoint.clone();
-    for (name, which) in [("norm.shift", 0), ("norm.scale", 1)] {
-        let column: Vec<f32> = moments.iter().map(|moments| moments[which]).collect();
-        let dense = match config.styles {
-            0 => Dense { dims: vec![config.features, 1], values: column },
-            styles => {
-                let stored = checkpoint.tensor(name, &[config.features, styles])?;
-                let rows = stored.chunks_exact(styles).zip(column);
-                let values = rows.flat_map(|(row, new)| row.iter().copied().chain([new])).collect();
-                Dense { dims: vec![config.features, styles + 1], values }
-            }
-        };
-        adopted.tensors.insert(name.to_owned(), dense);
+    for (norm, values, size) in [("colours", &planes, h * w), ("norm", &features, (h / 4) * (w / 4))] {
+        let moments: Vec<[f32; 2]> = values.chunks_exact(size).map(moments).collect();
+        for (name, which) in [("shift", 0), ("scale", 1)] {
+            let name = format!("{norm}.{name}");
+            let column: Vec<f32> = moments.iter().map(|moments| moments[which]).collect();
+            let dense = match config.styles {
+                0 => Dense { dims: vec![column.len(), 1], values: column },
+                styles => {
+                    let stored = checkpoint.tensor(&name, &[column.len(), styles])?;
+                    let dims = vec![column.len(), styles + 1];
+                    let rows = stored.chunks_exact(styles).zip(column);
+                    Dense { dims, values: rows.flat_map(|(row, new)| row.iter().copied().chain([new])).collect() }
+                }
+            };
+            adopted.tensors.insert(name, dense);
+        }
     }
     config.styles += 1;
     adopted.metadata.config = ImageConfig::AdaIn(config).into();

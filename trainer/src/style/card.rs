@@ -103,8 +103,8 @@ fn transform_net(network: &TransformNetConfig) -> String {
 
 fn adain(network: &AdaInConfig) -> String {
     format!(
-        "- Adaptive instance norm (Huang and Belongie 2017, arXiv:1703.06868): an encoder, whose {} features at a quarter of the \
-         size get the mean and the deviation that they have in the style's picture, and a decoder with {} residual blocks; {} \
+        "- Adaptive instance norm (Huang and Belongie 2017, arXiv:1703.06868): the picture's colours and then an encoder's {} features at a \
+         quarter of its size get the mean and the deviation that they have in the style's picture, and a decoder with {} residual blocks; {} \
          channels at full resolution, mirrored borders, nearest-neighbour enlargement before a convolution\n\
          - The encoder learns to see what the network that judges sees, with fewer channels; encoder and decoder are trained \
          together, from nothing\n\

@@ -62,6 +62,8 @@ impl Adapting {
 
     /// Of a content and a style `[1, 3, H, W]`.
     fn terms(&self, model: &AdaIn<Tensor>, [content, style]: [&Tensor; 2], dtype: DType) -> Result<Terms> {
+        // In the colours of the style; what is drawn next is its strokes.
+        let content = &adapted(content, style)?;
         let ((there, _), (seen_of_style, wanted)) = (self.judge.look(content)?, self.judge.look(style)?);
         let encode = |x: &Tensor| -> Result<Tensor> { Ok(model.encode(&x.to_dtype(dtype)?)?) };
         let [encoded, of_style] = [encode(content)?, encode(style)?];
