@@ -160,6 +160,14 @@ fn any_picture_is_a_style() {
     let stored = Checkpoint::read(&folder.join("models/own-style.safetensors")).unwrap();
     assert_eq!(stored.metadata.styles.iter().map(|style| style.name.as_str()).collect::<Vec<_>>(), ["a"]);
 
+    let compared =
+        ["--judge", "judge.safetensors", "--data", "photo.png", "--style", "a=painting.png", "--size", "32", "--steps", "2"];
+    succeed(&folder, &[&["ladder", "style", "--style-size", "32", "--weights", &*weights][..], &compared].concat());
+    let sheet = read(&folder.join("runs/ladder-style/sheet.png"));
+    assert_eq!((sheet.width(), sheet.height()), (68, 68), "the style, the photo, and the result");
+    let page = fs::read_to_string(folder.join("runs/ladder-style/report.html")).unwrap();
+    assert!(page.contains("| `a` |") && page.matches("data:image/png").count() == 2, "{page}");
+
     let said = fail(&folder, &[&goal[..], &SMALL, &["--content-layer", "relu1_1", "--name", "fine"]].concat());
     assert!(said.contains("relu1_1") && said.contains("quarter"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! What each part or choice is worth, measured alike.
 
 mod gatys;
+mod style;
 mod translate;
 
 use anyhow::Result;
@@ -12,6 +13,8 @@ pub enum Task {
     Translate(Box<translate::Translate>),
     /// Compare what moves the pixels of one picture, and what of a style is matched.
     Gatys(Box<gatys::Gatys>),
+    /// Compare a network that restyles at once with L-BFGS.
+    Style(Box<style::Style>),
 }
 
 impl Task {
@@ -19,6 +22,7 @@ impl Task {
         match self {
             Self::Translate(args) => args.run(),
             Self::Gatys(args) => args.run(),
+            Self::Style(args) => args.run(),
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::training::{Precision, Training};
 use crate::{style as restyling, superres as enlarging, translate as translating};
 
 pub use gatys::Goal;
+pub use objective::ObjectiveArgs;
 pub use superres::Settings as SuperresSettings;
 pub use translate::{DatesSettings, Settings as TranslateSettings};
 
