@@ -4,6 +4,7 @@
 //! They are three wasm binaries, so that the page stands before the engines have arrived, never waits for them, and needs no more of
 //! them than what it is used for. What they say to each other is [`messages`]. What needs no browser is plain Rust, tested natively.
 
+pub mod blend;
 pub mod estimate;
 pub mod formats;
 pub mod language;

@@ -135,6 +135,19 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
     let both = [("mine".to_owned(), 0.5), (checkpoint.metadata.styles[1].name.clone(), 0.5)];
     check("blended", &both).await?;
 
+    // On the pad the picture at the right is the second of the two, all of it.
+    let to_the_right = "((pad) => { const box = pad.getBoundingClientRect(); const at = { clientX: box.right - 0.14 * box.width, \
+                        clientY: box.top + box.height / 2, pointerId: 1, bubbles: true }; for (const type of ['pointerdown', \
+                        'pointerup']) pad.dispatchEvent(new PointerEvent(type, at)); })(document.getElementById('restyle-pad'))";
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    browser.value(&format!("void {to_the_right}")).await?;
+    redrawn(&browser, "").await?;
+    check("at the rim of the pad", &[("mine".to_owned(), 1.0)]).await?;
+    for row in ["2", "8"] {
+        let slider = format!("document.querySelector('#restyle-weights label:nth-child({row}) input')");
+        browser.value(&format!("void ({slider}.value = 50)")).await?;
+    }
+
     // What ends the worker takes the style along; it is taken again from its file.
     browser.value("void document.getElementById('restyle-stop').click()").await?;
     browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;

@@ -8,6 +8,7 @@ use shared::checkpoint::Style;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{HtmlCanvasElement, HtmlElement, HtmlInputElement, HtmlSelectElement, MouseEvent};
 
+use super::pad::Pad;
 use super::{Restyler, image, put};
 use crate::messages::Choice;
 use crate::messages::pictures::Wish;
@@ -42,6 +43,8 @@ pub struct Controls {
     engine: HtmlSelectElement,
     compare: HtmlInputElement,
     tiles: RefCell<Vec<Tile>>,
+    /// Where a blend is mixed by hand.
+    pub pad: Pad,
 }
 
 fn is_pressed(button: &HtmlElement) -> bool {
@@ -67,6 +70,7 @@ impl Controls {
             engine,
             compare: by_id("restyle-compare")?,
             tiles: RefCell::default(),
+            pad: Pad::new()?,
         })
     }
 
@@ -158,7 +162,10 @@ impl Controls {
         row.set_hidden(true);
         self.weights.append_child(&row)?;
         let moved = app.clone();
-        on(&weight, "input", move |_: web_sys::Event| moved.change());
+        on(&weight, "input", move |_: web_sys::Event| {
+            moved.controls.show_pad();
+            moved.change();
+        });
         let pressed = app.clone();
         on(&button, "click", move |_: MouseEvent| {
             pressed.controls.press(number);
@@ -193,6 +200,26 @@ impl Controls {
             tile.row.set_hidden(!(blend && is_pressed(&tile.button)));
         }
         show("restyle-weights", blend);
+        self.show_pad();
+    }
+
+    /// Shows the blend on the pad.
+    fn show_pad(&self) {
+        let tiles = self.tiles.borrow();
+        let mixed: Vec<&Tile> = tiles.iter().filter(|tile| self.blend.checked() && is_pressed(&tile.button)).collect();
+        let pictures: Vec<HtmlCanvasElement> = mixed.iter().map(|tile| tile.canvas.clone()).collect();
+        let weights: Vec<f64> = mixed.iter().map(|tile| tile.weight.value_as_number()).collect();
+        if let Err(error) = self.pad.show(&pictures, &weights) {
+            warn("pad", &error);
+        }
+    }
+
+    /// Sets how much there is of each style in the blend.
+    pub fn weigh(&self, weights: &[f64]) {
+        let tiles = self.tiles.borrow();
+        for (tile, weight) in tiles.iter().filter(|tile| is_pressed(&tile.button)).zip(weights) {
+            tile.weight.set_value(&format!("{:.0}", 100.0 * weight));
+        }
     }
 
     /// A blend ends with the first of its styles.
@@ -209,10 +236,11 @@ impl Controls {
     /// # Errors
     /// What the browser throws.
     pub fn draw_thumbnail(&self, number: usize, size: [usize; 2], pixels: &ArrayBuffer) -> Result<(), JsValue> {
-        match self.tiles.borrow().get(number) {
-            Some(tile) => put(&tile.canvas, size, &image(pixels, size[0])?),
-            None => Ok(()),
+        if let Some(tile) = self.tiles.borrow().get(number) {
+            put(&tile.canvas, size, &image(pixels, size[0])?)?;
         }
+        self.show_pad();
+        Ok(())
     }
 
     fn show_strength(&self) {

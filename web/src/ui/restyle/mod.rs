@@ -7,6 +7,7 @@ mod controls;
 mod film;
 mod live;
 mod own;
+mod pad;
 mod source;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -106,6 +107,7 @@ impl Restyler {
         source::listen(&restyler)?;
         own::listen(&restyler)?;
         film::listen(&restyler)?;
+        pad::listen(&restyler);
         live::listen(&restyler)?;
         restyler.listen()?;
         let chosen = restyler.clone();
