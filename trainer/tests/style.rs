@@ -77,7 +77,7 @@ fn the_ways_of_gatys_are_compared_on_one_page() {
     let goal = ["--judge", "judge.safetensors", "--content", "photo.png", "--style", "painting.png", "--size", "32"];
     succeed(&folder, &[&["ladder", "gatys", "--steps", "2"][..], &goal].concat());
     let page = fs::read_to_string(folder.join("runs/ladder-gatys/report.html")).unwrap();
-    assert_eq!(page.matches("data:image/png").count(), 5);
+    assert_eq!(page.matches("data:image/png").count(), 6);
     assert!(page.contains("| SGD | 6 | 6 |"), "{page}");
 }
 

@@ -17,8 +17,10 @@ pub enum Mover {
     /// L-BFGS with a line search, as in the paper.
     #[default]
     Lbfgs,
-    /// Gradient descent with momentum.
+    /// Gradient descent.
     Sgd,
+    /// Gradient descent with momentum 0.9.
+    Momentum,
     /// Adam.
     Adam,
 }
@@ -29,6 +31,7 @@ impl Mover {
         match self {
             Self::Lbfgs => "L-BFGS",
             Self::Sgd => "SGD",
+            Self::Momentum => "SGD with momentum",
             Self::Adam => "Adam",
         }
     }
@@ -37,7 +40,8 @@ impl Mover {
     pub fn usual_rate(self) -> f64 {
         match self {
             Self::Lbfgs => 1.0,
-            Self::Sgd => 20.0,
+            Self::Sgd => 100.0,
+            Self::Momentum => 20.0,
             Self::Adam => 0.02,
         }
     }
@@ -95,10 +99,11 @@ impl<'a> Optimisation<'a> {
             Mover::Lbfgs => Moving::Lbfgs(Box::new(Lbfgs::new(LbfgsConfig {
                 rate,
                 max_iterations: 1,
-                history: 20,
+                history: 100,
                 ..LbfgsConfig::default()
             }))),
-            Mover::Sgd => Moving::First(Box::new(Sgd::new(SgdConfig { momentum: 0.9, ..SgdConfig::default() }))),
+            Mover::Sgd => Moving::First(Box::new(Sgd::new(SgdConfig { momentum: 0.0, ..SgdConfig::default() }))),
+            Mover::Momentum => Moving::First(Box::new(Sgd::new(SgdConfig { momentum: 0.9, ..SgdConfig::default() }))),
             Mover::Adam => Moving::First(Box::new(Adam::new(AdamConfig::default(), 0.0))),
         };
         let pixels = BTreeMap::from([(PIXELS.to_owned(), Var::from_tensor(start)?)]);

@@ -17,7 +17,7 @@ use crate::style::pictures::picture;
 const EXAMPLES: &str = "Example:
   trainer ladder gatys --judge vgg.safetensors --content photo.jpg --style wave.jpg --size 256 --steps 100";
 
-/// Redraws one picture with L-BFGS, and with SGD and Adam in three times as many steps; and with L-BFGS by the whole Gram matrix, by
+/// Redraws one picture with L-BFGS, and with SGD, without and with momentum, and Adam in three times as many steps; and with L-BFGS by the whole Gram matrix, by
 /// its diagonal, and by means and deviations. Writes a page with the pictures, the losses and a table.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -50,6 +50,7 @@ impl Gatys {
         let ways = [
             ("L-BFGS".to_owned(), Mover::Lbfgs, Statistic::Full, self.steps),
             ("SGD".to_owned(), Mover::Sgd, Statistic::Full, PATIENCE * self.steps),
+            ("SGD, momentum 0.9".to_owned(), Mover::Momentum, Statistic::Full, PATIENCE * self.steps),
             ("Adam".to_owned(), Mover::Adam, Statistic::Full, PATIENCE * self.steps),
             ("L-BFGS, diagonal of the Gram matrix".to_owned(), Mover::Lbfgs, Statistic::Diagonal, self.steps),
             ("L-BFGS, means and deviations".to_owned(), Mover::Lbfgs, Statistic::Stats, self.steps),

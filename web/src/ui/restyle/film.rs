@@ -15,7 +15,7 @@ use web_sys::{
 use super::live::shot;
 use super::{Restyler, Wish};
 use crate::messages::pictures::FileFormat;
-use crate::ui::dom::{by_id, canvas, document, later, now, on, property, warn, window};
+use crate::ui::dom::{by_id, canvas, context, document, later, now, on, property, warn, window};
 use crate::ui::enlarge::save::{offer, to_blob};
 use crate::ui::{announce, set_text, show};
 use crate::{channel, estimate, text};
@@ -209,7 +209,8 @@ impl Restyler {
                 Err(_) if stopped => {}
                 Err(error) => app.error(&format!("The video was not redrawn. {}", text::sentence(&channel::thrown(&error)))),
             }
-            app.change();
+            // What was changed meanwhile.
+            app.next();
         });
     }
 
@@ -235,12 +236,17 @@ impl Restyler {
             redrawn.push(to_blob(&result, FileFormat::WebP, Some(QUALITY)).await?);
             self.film_works(Work::Redrawing(number + 1, frames), began)?;
         }
-        self.record_film(&redrawn, [result.width(), result.height()]).await
+        let film = self.record_film(&redrawn, [result.width(), result.height()]).await?;
+        // The picture is the first frame.
+        if let Some(first) = redrawn.first() {
+            draw_frame(&result, first).await?;
+        }
+        Ok(film)
     }
 
     /// Plays the frames to a recorder, which takes the time at which a frame comes for the time at which it is to be shown.
     async fn record_film(&self, frames: &[Blob], [width, height]: [u32; 2]) -> Result<Blob, JsValue> {
-        let (canvas, context) = canvas(width, height)?;
+        let (canvas, _) = canvas(width, height)?;
         let stream = canvas.capture_stream_with_frame_request_rate(0.0)?;
         let track: CanvasCaptureMediaStreamTrack = stream.get_video_tracks().get(0).dyn_into()?;
         let options = MediaRecorderOptions::new();
@@ -258,9 +264,7 @@ impl Restyler {
         recorder.start()?;
         let began = now();
         for (number, frame) in frames.iter().enumerate() {
-            let bitmap: ImageBitmap = JsFuture::from(window()?.create_image_bitmap_with_blob(frame)?).await?.dyn_into()?;
-            context.draw_image_with_image_bitmap(&bitmap, 0.0, 0.0)?;
-            bitmap.close();
+            draw_frame(&canvas, frame).await?;
             track.request_frame();
             let due = began + (number + 1) as f64 * 1e3 / RATE;
             wait((due - now()).max(0.0) as i32).await?;
@@ -286,6 +290,13 @@ impl Restyler {
         self.show_state();
         Ok(())
     }
+}
+
+async fn draw_frame(canvas: &HtmlCanvasElement, frame: &Blob) -> Result<(), JsValue> {
+    let bitmap: ImageBitmap = JsFuture::from(window()?.create_image_bitmap_with_blob(frame)?).await?.dyn_into()?;
+    context(canvas)?.draw_image_with_image_bitmap(&bitmap, 0.0, 0.0)?;
+    bitmap.close();
+    Ok(())
 }
 
 async fn wait(milliseconds: i32) -> Result<(), JsValue> {
