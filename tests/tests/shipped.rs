@@ -170,6 +170,32 @@ fn redraws_in_every_style(checkpoint: &Checkpoint) {
     }
 }
 
+/// A camera's noise on a still scene must not flicker: what changes in the result is about as much as what changes in the picture.
+#[test]
+fn noise_is_not_made_flicker() {
+    let picture = trainer::data::dead_leaves::pictures(1, 160, 6).remove(0);
+    let planes = picture.planes(picture.bounds(), 0, 3);
+    // Two levels of 255, as of a camera in a room.
+    let noisy: Vec<f32> = planes.iter().zip(parity::values(9, planes.len())).map(|(v, noise)| v + noise * 0.014).collect();
+    let noisy = Picture::from_planes(picture.width(), picture.height(), &noisy).unwrap();
+    let rms = |a: &Picture, b: &Picture| {
+        let [a, b] = [a, b].map(|picture| picture.planes(picture.bounds(), 0, 3));
+        (a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / a.len() as f32).sqrt()
+    };
+    let put_in = rms(&picture, &noisy);
+    for (model, bytes) in models().into_iter().filter(|(model, _)| ["style", "own-style"].contains(&text(model, "task"))) {
+        let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
+        let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu)).unwrap();
+        for style in &checkpoint.metadata.styles {
+            let look = Look::new(&checkpoint.metadata.styles, &[(style.name.clone(), 1.0)], 1.0).unwrap();
+            let [a, b] = [&picture, &noisy].map(|picture| block_on(restyle(&session, picture, &look)).unwrap());
+            let ratio = rms(&a, &b) / put_in;
+            println!("{}, {}: {ratio:.2} of the noise", text(&model, "name"), style.name);
+            assert!(ratio < 1.5, "{}, {}: {ratio} times the noise", text(&model, "name"), style.name);
+        }
+    }
+}
+
 #[test]
 fn f16_changes_no_picture_visibly() {
     let Some(half) = half_context() else { return };
