@@ -4,6 +4,12 @@ use crate::checkpoint::{Checkpoint, METADATA};
 use crate::engine::onnx::{Constants, Model, OnnxTensor};
 use crate::models::ImageNetwork;
 use crate::{Result, Scope};
+#[cfg(feature = "text")]
+use {
+    crate::engine::onnx::Port,
+    crate::layers::Keep,
+    crate::models::{Config, LanguageModel, Sentences, Seq2Seq, Transformer, TranslationConfig},
+};
 
 /// Side of the picture that is recorded. No trace of it stays; it is wide enough for any padding and stride.
 const SIDE: usize = 64;
@@ -22,5 +28,58 @@ pub fn onnx(checkpoint: &Checkpoint, name: &str, mixture: &[f32]) -> Result<Mode
         _ => network.restyle(&input, &OnnxTensor::parameter("mixture", mixture.to_vec(), &[mixture.len()])?)?,
     };
     let model = Model::new(name, &input, &output)?;
+    Ok(model.with_metadata(METADATA, checkpoint.metadata.to_json()?))
+}
+
+/// Words of a sentence that is recorded, where any number will do. Two numbers, so that none of them can stand for the other.
+#[cfg(feature = "text")]
+const SENTENCES: [usize; 2] = [5, 7];
+
+/// The network for sentences of `checkpoint` under the name `name`: from `source` and `target`, numbers of words `[batch, words]`
+/// with padding behind, to `logits` `[batch, words, vocabulary]` of the word that follows each of `target`, whose first is the
+/// start. A Transformer takes any number of words; a recurrent network takes one word after another, and so as many as `words`.
+/// A language model has the target alone.
+///
+/// # Errors
+/// As [`onnx`].
+#[cfg(feature = "text")]
+pub fn onnx_of_sentences(checkpoint: &Checkpoint, name: &str, words: usize) -> Result<Model> {
+    let constants = Constants { checkpoint };
+    let scope = Scope::root(&constants);
+    let columns = |x: &OnnxTensor| (0..words).map(|i| x.column(i)).collect::<Vec<_>>();
+    let (inputs, logits) = match &checkpoint.metadata.config {
+        Config::Image(_) => return Err(crate::Error::Checkpoint("a network for pictures, not for sentences".into())),
+        Config::Language(config) => {
+            let target = OnnxTensor::words([1, words]);
+            let logits = LanguageModel::new(config, &scope)?.forward(&columns(&target), &Keep)?;
+            (vec![("target", target)], logits)
+        }
+        Config::Translation(TranslationConfig::Transformer(config)) => {
+            let network = Transformer::new(config, &scope)?;
+            let [source, target] = SENTENCES.map(|words| OnnxTensor::words([1, words]));
+            let ends = source.end_mask();
+            let read = network.encode(&source, &source.positions(), Some(&ends), &Keep)?;
+            let logits = network.decode(&target, &target.positions(), &target.later_mask(), &read, Some(&ends), &Keep)?;
+            (vec![("source", source), ("target", target)], logits)
+        }
+        Config::Translation(TranslationConfig::Seq2Seq(config)) => {
+            let network = Seq2Seq::new(config, &scope)?;
+            let [source, target] = [OnnxTensor::words([1, words]), OnnxTensor::words([1, words])];
+            let steps = columns(&source);
+            let present = steps.iter().map(|step| Some(step.presence(config.features))).collect();
+            let state = network.encode(Sentences { words: steps, present, mask: Some(source.end_mask()) }, &Keep)?;
+            let logits = network.decode(state, words, &Keep, |i, _| Ok(target.column(i)))?;
+            (vec![("source", source), ("target", target)], logits)
+        }
+    };
+    let any = matches!(checkpoint.metadata.config, Config::Translation(TranslationConfig::Transformer(_)));
+    let axes = |name| if any { ["batch", name, ""] } else { ["batch", "", ""] };
+    let [of_source, of_target] = [axes("source_words"), axes("target_words")];
+    let port = |(name, tensor): &(&'static str, OnnxTensor)| -> (&'static str, OnnxTensor, [&'static str; 3]) {
+        (name, tensor.clone(), if *name == "source" { of_source } else { of_target })
+    };
+    let inputs: Vec<_> = inputs.iter().map(port).collect();
+    let inputs: Vec<Port> = inputs.iter().map(|(name, tensor, axes)| Port { name, tensor, axes }).collect();
+    let model = Model::of(name, &inputs, &Port { name: "logits", tensor: &logits, axes: &of_target })?;
     Ok(model.with_metadata(METADATA, checkpoint.metadata.to_json()?))
 }

@@ -1,7 +1,7 @@
 """Checks ONNX files and runs them with onnxruntime, for tests/tests/onnx.rs.
 
 The folder that is the only argument holds cases.json, a list of [model, [[input, dims, output], ..]]. Inputs and outputs are
-files of f32. Standard output gets one JSON: under "models" what each file says, under "outputs" the dimensions of each output,
+files of f32; an input may also be words by the names of the model's inputs. Standard output gets one JSON: under "models" what each file says, under "outputs" the dimensions of each output,
 or why there is none.
 """
 
@@ -47,8 +47,11 @@ for name, runs in json.loads((folder / "cases.json").read_text()):
         try:
             if failure:
                 raise failure
-            values = numpy.fromfile(folder / given, numpy.float32).reshape(dims)
-            inputs = {session.get_inputs()[0].name: values} if session.get_inputs() else {}
+            if isinstance(given, dict):
+                inputs = {key: numpy.array(value, numpy.int64) for key, value in given.items()}
+            else:
+                values = numpy.fromfile(folder / given, numpy.float32).reshape(dims)
+                inputs = {session.get_inputs()[0].name: values} if session.get_inputs() else {}
             output = session.run(None, inputs)[0]
             output.astype(numpy.float32).tofile(folder / result)
             told["outputs"][result] = list(output.shape)

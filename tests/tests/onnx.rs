@@ -208,8 +208,111 @@ fn onnxruntime_agrees_with_candle() {
     };
     block_on(parity::operations(&exported)).assert();
     block_on(parity::models(&exported)).assert();
+    for (name, config) in sentences::configs() {
+        sentences::add(&exported, name, &config);
+    }
     let report = exported.run(python);
     report.assert();
+}
+
+/// Networks for sentences, on sentences of several lengths in one batch.
+mod sentences {
+    use candle_core::{Device, Tensor as Candle};
+    use serde_json::json;
+    use shared::checkpoint::Checkpoint;
+    use shared::layers::Keep;
+    use shared::models::{
+        CellKind, Config, LanguageConfig, LanguageModel, Sentences, Seq2Seq, Seq2SeqConfig, Transformer, TransformerConfig,
+        TranslationConfig,
+    };
+    use shared::pipeline::translate::HIDDEN;
+    use shared::text::PADDING;
+    use shared::{Scope, export};
+    use tests::parity;
+
+    use super::{Exported, Run};
+
+    const VOCABULARY: usize = 11;
+    const FEATURES: usize = 8;
+
+    /// A small one of every kind.
+    pub fn configs() -> Vec<(&'static str, Config)> {
+        let (vocabulary, features, length) = (VOCABULARY, FEATURES, 16);
+        let seq2seq = |cell, bidirectional, attention| {
+            let (encoder, decoder) = (2, 1);
+            let config = Seq2SeqConfig { vocabulary, features, cell, encoder, decoder, bidirectional, attention, length };
+            Config::Translation(TranslationConfig::Seq2Seq(config))
+        };
+        let transformer = TransformerConfig { vocabulary, features, heads: 2, hidden: 12, encoder: 1, decoder: 2, length };
+        vec![
+            ("transformer", Config::Translation(TranslationConfig::Transformer(transformer))),
+            ("seq2seq of GRUs", seq2seq(CellKind::Gru, true, true)),
+            ("seq2seq of LSTMs", seq2seq(CellKind::Lstm, false, false)),
+            ("language model", Config::Language(LanguageConfig { vocabulary, features, cell: CellKind::Gru, layers: 2, length })),
+        ]
+    }
+
+    /// Notes the network, and what candle makes of it.
+    pub fn add(exported: &Exported, name: &str, config: &Config) {
+        let checkpoint = parity::sentences(config).unwrap();
+        let source: [&[u32]; 2] = [&[5, 3, 9, 4, 2], &[7, 2]];
+        let target: [&[u32]; 2] = [&[1, 8, 3, 6, 10], &[1, 4, 5]];
+        let [source, target] = [source, target].map(|sentences| {
+            let padded = |words: &&[u32]| words.iter().copied().chain(std::iter::repeat(PADDING)).take(5).collect::<Vec<_>>();
+            sentences.iter().map(padded).collect::<Vec<_>>()
+        });
+        let model = export::onnx_of_sentences(&checkpoint, name, 5).unwrap();
+        let logits = wanted(&checkpoint, &source, &target).unwrap();
+        let mut inputs = json!({ "target": target });
+        if !matches!(config, Config::Language(_)) {
+            inputs["source"] = json!(source);
+        }
+        let mut cases = exported.cases.borrow_mut();
+        let number = cases.len();
+        std::fs::write(exported.folder.join(format!("{number}.onnx")), model.to_bytes().unwrap()).unwrap();
+        let output = format!("{number}.out");
+        cases.push(json!([format!("{number}.onnx"), [[inputs, null, output]]]));
+        let (dims, wanted) = (logits.dims().to_vec(), logits.flatten_all().unwrap().to_vec1().unwrap());
+        exported.runs.borrow_mut().push(Run { name: name.to_owned(), output, dims, wanted });
+    }
+
+    fn wanted(checkpoint: &Checkpoint, source: &[Vec<u32>], target: &[Vec<u32>]) -> shared::Result<Candle> {
+        let device = &Device::Cpu;
+        let constants = shared::engine::candle::Constants { tensors: &checkpoint.tensors, device };
+        let scope = Scope::root(&constants);
+        let (count, length) = (source.len(), source[0].len());
+        let indices = |sentences: &[Vec<u32>]| Candle::from_vec(sentences.concat(), (count, length), device);
+        let (words, given) = (indices(source)?, indices(target)?);
+        let hidden = |hide: &dyn Fn(usize) -> bool, count: usize| -> Vec<f32> {
+            (0..count).map(|i| if hide(i) { HIDDEN } else { 0.0 }).collect()
+        };
+        let all = source.concat();
+        let ends = Candle::from_vec(hidden(&|i| all[i] == PADDING, all.len()), (count, 1, length), device)?;
+        let columns = |x: &Candle| (0..length).map(|i| x.narrow(1, i, 1)).collect::<candle_core::Result<Vec<_>>>();
+        match &checkpoint.metadata.config {
+            Config::Language(config) => LanguageModel::new(config, &scope)?.forward(&columns(&given)?, &Keep),
+            Config::Translation(TranslationConfig::Transformer(config)) => {
+                let network = Transformer::new(config, &scope)?;
+                let positions: Vec<u32> = (0..count).flat_map(|_| 0..length as u32).collect();
+                let positions = Candle::from_vec(positions, (count, length), device)?;
+                let later = hidden(&|i| i % length > i / length, length * length);
+                let later = Candle::from_vec(later, (1, length, length), device)?;
+                let read = network.encode(&words, &positions, Some(&ends), &Keep)?;
+                network.decode(&given, &positions, &later, &read, Some(&ends), &Keep)
+            }
+            Config::Translation(TranslationConfig::Seq2Seq(config)) => {
+                let network = Seq2Seq::new(config, &scope)?;
+                let present = |i: usize| -> candle_core::Result<Candle> {
+                    let stands = source.iter().flat_map(|words| vec![if words[i] == PADDING { 0f32 } else { 1.0 }; FEATURES]);
+                    Candle::from_vec(stands.collect::<Vec<_>>(), (count, 1, FEATURES), device)
+                };
+                let present = (0..length).map(|i| present(i).map(Some)).collect::<candle_core::Result<_>>()?;
+                let state = network.encode(Sentences { words: columns(&words)?, present, mask: Some(ends) }, &Keep)?;
+                network.decode(state, length, &Keep, |i, _| Ok(given.narrow(1, i, 1)?))
+            }
+            Config::Image(_) => unreachable!("a network for sentences"),
+        }
+    }
 }
 
 /// `[1, 2, 5, 5]` through a convolution with the weights `first` and one with the weights `second`, both called `weight`.

@@ -36,7 +36,10 @@ use rand_chacha::ChaCha8Rng;
 use shared::checkpoint::{Checkpoint, Dense, Metadata};
 use shared::engine::candle;
 use shared::engine::webgpu::{Constants, Context, GpuTensor, Plan, Precision};
-use shared::models::{ImageConfig, ImageNetwork, PlainConfig, RlfnConfig, SrResnetConfig, TransformNetConfig};
+use shared::models::{
+    Config, ImageConfig, ImageNetwork, LanguageModel, PlainConfig, RlfnConfig, SrResnetConfig, TransformNetConfig,
+    TranslationNetwork,
+};
 use shared::tensor::Padding;
 use shared::{Init, Result, Scope, Source, Tensor};
 
@@ -283,6 +286,21 @@ impl Source<Cpu> for Recorder {
         self.0.borrow_mut().insert(name.to_owned(), Dense { dims: dims.to_vec(), values: constant(name, dims) });
         CpuConstants.get(name, dims, init)
     }
+}
+
+/// A network for sentences as a checkpoint.
+///
+/// # Errors
+/// When its sizes make no sense.
+pub fn sentences(config: &Config) -> Result<Checkpoint> {
+    let recorder = Recorder::default();
+    let scope = Scope::root(&recorder);
+    match config {
+        Config::Translation(config) => drop(TranslationNetwork::<Cpu>::new(config, &scope)?),
+        Config::Language(config) => drop(LanguageModel::<Cpu>::new(config, &scope)?),
+        Config::Image(config) => return checkpoint(*config),
+    }
+    Ok(Checkpoint { metadata: Metadata::new(*config), tensors: recorder.0.into_inner() })
 }
 
 fn checkpoint(config: ImageConfig) -> Result<Checkpoint> {

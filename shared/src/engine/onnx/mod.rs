@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! OnnxTensor   recording: a graph of ONNX's operators     (tensor)
+//!              what words say beside themselves           (words)
 //!  Model       what the output needs, named, in order     (model)
 //!  bytes       protobuf, by messages written out here     (proto)
 //! ```
@@ -12,6 +13,8 @@
 mod model;
 mod proto;
 mod tensor;
+#[cfg(feature = "text")]
+mod words;
 
-pub use model::{Model, OPSET};
+pub use model::{Model, OPSET, Port};
 pub use tensor::{Constants, OnnxTensor};

@@ -24,14 +24,24 @@ const LARGEST: usize = i32::MAX as usize;
 const INPUT: &str = "input";
 const OUTPUT: &str = "output";
 
-/// A model as ONNX describes it: from `input` to `output`, with parameters under their own names.
+/// A model as ONNX describes it, with parameters under their own names.
 ///
-/// The axes N, H and W are named `batch`, `height` and `width` in the input and `batch`, `output_height` and `output_width` in
+/// One of pictures goes from `input` to `output`. The axes N, H and W are named `batch`, `height` and `width` in the input and `batch`, `output_height` and `output_width` in
 /// the output, and take any size. Where [`Model::takes_any_size`] is false they are numbers, as are axes of other ranks.
 pub struct Model {
     proto: ModelProto,
     parameters: usize,
     takes_any_size: bool,
+}
+
+/// What goes in or comes out: its name, and names of its axes that take any size; one without a name has the recorded one.
+pub struct Port<'a> {
+    /// As callers know it.
+    pub name: &'a str,
+    /// What it is.
+    pub tensor: &'a OnnxTensor,
+    /// One for every axis.
+    pub axes: &'a [&'a str],
 }
 
 impl Model {
@@ -40,23 +50,35 @@ impl Model {
     /// # Errors
     /// [`Error::Onnx`] when `output` needs another input, or two different values have one name.
     pub fn new(name: &str, input: &OnnxTensor, output: &OnnxTensor) -> Result<Self> {
-        let mut graph = Graph { proto: GraphProto { name: name.to_owned(), ..Default::default() }, ..Default::default() };
-        graph.claim(INPUT)?;
-        let nodes = needed(output);
-        for tensor in &nodes {
-            graph.add(tensor, input, output)?;
-        }
-        if !matches!(output.0.op, Op::Operator(_)) {
-            // An output must be computed by something.
-            graph.node(
-                &Operator { kind: "Identity", operands: vec![Operand::Tensor(output.clone())], attributes: Vec::new() },
-                OUTPUT,
-            )?;
-        }
         let takes_any_size = output.0.sizes == Sizes::Every;
-        let free = |names| takes_any_size.then_some(names);
-        graph.proto.input.push(value(INPUT, input.dims(), free(["batch", "height", "width"]))?);
-        graph.proto.output.push(value(OUTPUT, output.dims(), free(["batch", "output_height", "output_width"]))?);
+        let free = takes_any_size && input.dims().len() == 4;
+        let axes = |axes| if free { axes } else { [""; 4] };
+        let (inside, outside) = (axes(["batch", "", "height", "width"]), axes(["batch", "", "output_height", "output_width"]));
+        let input = Port { name: INPUT, tensor: input, axes: &inside };
+        let model = Self::of(name, &[input], &Port { name: OUTPUT, tensor: output, axes: &outside })?;
+        Ok(Self { takes_any_size, ..model })
+    }
+
+    /// The model `name` of any inputs; which axes take any size is up to who says so.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn of(name: &str, inputs: &[Port], output: &Port) -> Result<Self> {
+        let mut graph = Graph { proto: GraphProto { name: name.to_owned(), ..Default::default() }, ..Default::default() };
+        for input in inputs {
+            graph.claim(input.name)?;
+            graph.values.insert(input.tensor.0.id, input.name.to_owned());
+            graph.proto.input.push(value(input)?);
+        }
+        for tensor in &needed(output.tensor) {
+            graph.add(tensor, output)?;
+        }
+        if !matches!(output.tensor.0.op, Op::Operator(_)) {
+            // An output must be computed by something.
+            let operands = vec![Operand::Tensor(output.tensor.clone())];
+            graph.node(&Operator { kind: "Identity", operands, attributes: Vec::new() }, output.name)?;
+        }
+        graph.proto.output.push(value(output)?);
         let proto = ModelProto {
             ir_version: IR_VERSION,
             producer_name: "atelier".to_owned(),
@@ -65,7 +87,7 @@ impl Model {
             opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
             metadata_props: Vec::new(),
         };
-        Ok(Self { proto, parameters: graph.parameters, takes_any_size })
+        Ok(Self { proto, parameters: graph.parameters, takes_any_size: false })
     }
 
     /// With a fact that readers find among the model's metadata.
@@ -134,17 +156,17 @@ struct Graph {
 
 impl Graph {
     /// Adds a tensor whose operands have been added.
-    fn add(&mut self, tensor: &OnnxTensor, input: &OnnxTensor, output: &OnnxTensor) -> Result<()> {
+    fn add(&mut self, tensor: &OnnxTensor, output: &Port) -> Result<()> {
         let name = match &tensor.0.op {
-            Op::Input if tensor.0.id == input.0.id => INPUT.to_owned(),
-            Op::Input => return Err(Error::Onnx("the result needs another input than the model's".into())),
+            Op::Input { .. } if self.values.contains_key(&tensor.0.id) => return Ok(()),
+            Op::Input { .. } => return Err(Error::Onnx("the result needs another input than the model's".into())),
             Op::Parameter { name, values } => {
                 self.parameter(name, values, tensor)?;
                 name.clone()
             }
             Op::Operator(operator) => {
-                let name = if tensor.0.id == output.0.id {
-                    OUTPUT.to_owned()
+                let name = if tensor.0.id == output.tensor.0.id {
+                    output.name.to_owned()
                 } else {
                     format!("{}_{}", operator.kind, self.proto.node.len())
                 };
@@ -237,17 +259,16 @@ fn attribute(name: &str, value: &Attribute) -> Result<AttributeProto> {
     Ok(proto)
 }
 
-/// An input or output; `free` names N, H and W of a tensor of four dimensions.
-fn value(name: &str, dims: &[usize], free: Option<[&str; 3]>) -> Result<ValueInfoProto> {
-    let mut axes: Vec<Axis> = ints(dims)?.into_iter().map(Axis::DimValue).collect();
-    if let ([n, _, h, w], Some(names)) = (axes.as_mut_slice(), free) {
-        for (axis, name) in [n, h, w].into_iter().zip(names) {
-            *axis = Axis::DimParam(name.to_owned());
-        }
-    }
-    let dim = axes.into_iter().map(|axis| Dimension { value: Some(axis) }).collect();
-    let tensor = TensorType { elem_type: ElementType::Float.into(), shape: Some(TensorShapeProto { dim }) };
-    Ok(ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) })
+/// An input or output.
+fn value(Port { name, tensor, axes }: &Port) -> Result<ValueInfoProto> {
+    let named =
+        |(size, name): (i64, &&str)| if name.is_empty() { Axis::DimValue(size) } else { Axis::DimParam((*name).to_owned()) };
+    let fixed = [""; 8];
+    let axes = axes.iter().chain(&fixed);
+    let dim = ints(tensor.dims())?.into_iter().zip(axes).map(named).map(|axis| Dimension { value: Some(axis) }).collect();
+    let kind = if matches!(tensor.0.op, Op::Input { whole: true }) { ElementType::Int64 } else { ElementType::Float };
+    let tensor = TensorType { elem_type: kind.into(), shape: Some(TensorShapeProto { dim }) };
+    Ok(ValueInfoProto { name: (*name).to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) })
 }
 
 /// Little-endian bytes.

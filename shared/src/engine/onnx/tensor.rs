@@ -41,8 +41,14 @@ impl Sizes {
 }
 
 pub(super) enum Op {
-    Input,
-    Parameter { name: String, values: Vec<f32> },
+    /// Of floats or of whole numbers.
+    Input {
+        whole: bool,
+    },
+    Parameter {
+        name: String,
+        values: Vec<f32>,
+    },
     Operator(Operator),
 }
 
@@ -85,7 +91,7 @@ impl Operator {
     }
 
     /// Its result.
-    fn gives(self, dims: impl Into<Vec<usize>>, sizes: Sizes) -> OnnxTensor {
+    pub(super) fn gives(self, dims: impl Into<Vec<usize>>, sizes: Sizes) -> OnnxTensor {
         OnnxTensor::new(dims, sizes, Op::Operator(self))
     }
 }
@@ -99,7 +105,12 @@ impl OnnxTensor {
 
     /// What the model gets. Batch, height and width of `[N, C, H, W]` are those of the recording, not of the model.
     pub fn input(dims: impl Into<Vec<usize>>) -> Self {
-        Self::new(dims, Sizes::Every, Op::Input)
+        Self::new(dims, Sizes::Every, Op::Input { whole: false })
+    }
+
+    /// Whole numbers that the model gets: words.
+    pub fn words(dims: impl Into<Vec<usize>>) -> Self {
+        Self::new(dims, Sizes::Recorded, Op::Input { whole: true })
     }
 
     /// Row-major `values` that are part of the model, under a name of their own.
@@ -113,7 +124,7 @@ impl OnnxTensor {
         Ok(Self::new(dims, Sizes::Constant, Op::Parameter { name: name.to_owned(), values }))
     }
 
-    fn operand(&self) -> Operand {
+    pub(super) fn operand(&self) -> Operand {
         Operand::Tensor(self.clone())
     }
 

@@ -70,6 +70,8 @@ pub struct Restyler {
     model: RefCell<Option<Model>>,
     own_model: RefCell<Option<Model>>,
     own: OwnStyles,
+    /// Whether the card is that of `own_model`.
+    card_of_own: Cell<bool>,
     /// The picture that is open, by its name. Kept here too: the worker may have to be started again.
     picture: RefCell<Option<(String, ImageData)>>,
     job: Cell<u32>,
@@ -96,6 +98,7 @@ impl Restyler {
             model: RefCell::default(),
             own_model: RefCell::default(),
             own: OwnStyles::default(),
+            card_of_own: Cell::default(),
             picture: RefCell::default(),
             job: Cell::default(),
             busy: RefCell::default(),
@@ -246,6 +249,10 @@ impl Restyler {
         self.dirty.set(true);
         self.next();
         self.show_state();
+        let own = self.controls.wants_own();
+        if self.card_of_own.replace(own) != own {
+            self.show_card();
+        }
     }
 
     fn receive(self: &Rc<Self>, message: FromWorker, buffer: Option<ArrayBuffer>) {

@@ -98,7 +98,7 @@ impl Restyler {
                 warn("gallery", &error);
             }
             self.thumbnails.borrow_mut().push_front(self.controls.styles() - 1);
-            self.dirty.set(true);
+            self.change();
             announce(&format!("“{}” is a style now.", style.title));
         }
     }
