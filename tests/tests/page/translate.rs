@@ -119,6 +119,8 @@ async fn translates_like_the_trainer(engine: &str, count: usize) -> Result<()> {
     browser.click("#target [data-piece]").await?;
     let rows = browser.value("document.querySelectorAll('#heat tr').length").await?;
     ensure!(rows.as_u64() > Some(2), "{rows} rows");
+    let height = browser.value("document.querySelector('#heat tr:last-child').getBoundingClientRect().height").await?;
+    ensure!(height.as_f64() < Some(60.0), "a row of words is {height} pixels high");
     let second = "document.querySelector('#alternatives li:nth-child(2) button')";
     let other = browser.value(&format!("{second}.textContent")).await?;
     browser.click("#alternatives li:nth-child(2) button").await?;

@@ -157,7 +157,7 @@ impl Controls {
         weight.set_min("0");
         weight.set_max("100");
         weight.set_value("50");
-        let row = element("label", "weight", "")?;
+        let row = element("label", "part", "")?;
         row.append_with_node_2(&*element("span", "", short)?, &weight)?;
         row.set_hidden(true);
         self.weights.append_child(&row)?;
