@@ -19,7 +19,7 @@ pub struct TransformNetConfig {
     /// Styles in it; 0: it has one and takes no mixture.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub styles: usize,
-    /// Whether what comes out of a norm is cut off at [`LIMIT`].
+    /// Whether what comes out of a norm is cut off a few deviations from the mean, against drops.
     #[serde(default, skip_serializing_if = "is_false")]
     pub bounded: bool,
 }
