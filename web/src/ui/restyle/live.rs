@@ -82,6 +82,7 @@ pub fn shot(video: &HtmlVideoElement, side: usize, mirrored: bool) -> Result<Opt
 impl Restyler {
     fn go_live(self: &Rc<Self>) {
         let app = self.clone();
+        app.film.stop();
         spawn_local(async move {
             app.error("");
             match app.camera.start().await {
