@@ -20,7 +20,7 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
             "Redraws a picture in the style of a painting, or of several at once, as strongly as one likes.",
             transform_net(network),
             MATCHED,
-            DROPS,
+            if network.bounded { BLENDS } else { DROPS },
         ),
         ImageConfig::AdaIn(network) => (
             "Redraws a picture in the style of any other, or of several at once, as strongly as one likes.",
@@ -96,8 +96,10 @@ fn transform_net(network: &TransformNetConfig) -> String {
         "- The transformation network of Johnson et al. 2016 (arXiv:1603.08155) with {} channels at full resolution and {} residual \
          blocks, mirrored borders, nearest-neighbour enlargement before a convolution\n\
          - Conditional instance norm (Dumoulin et al. 2016, arXiv:1610.07629): a style is a scale and a shift of every channel, and \
-         what lies between styles is what lies between those\n",
-        network.channels, network.blocks
+         what lies between styles is what lies between those\n{}",
+        network.channels,
+        network.blocks,
+        if network.bounded { BOUNDED } else { "" }
     )
 }
 
@@ -120,6 +122,11 @@ const MATCHED: &str = "content is the squared difference of features, as part of
 const ADAPTED: &str = "content is the squared difference to the photo's features with the style's statistics, as part of those; style is \
                        the squared difference of the means and deviations of features, as part of those of the style's, averaged over \
                        layers; seeing is the squared difference of the encoder's features to those of the network that judges.";
+
+const BOUNDED: &str = "- What comes out of a norm is cut off a few deviations from the mean: otherwise a few pixels of a feature may take most of its \
+                       variance, and show as spots\n";
+
+const BLENDS: &str = "A blend is a look of its own, not the sum of two.";
 
 const DROPS: &str = "Some pictures get a dark, blurred spot in an even part: one place of a feature map takes most of an instance norm's \
                      variance. A blend is a look of its own, not the sum of two.";
