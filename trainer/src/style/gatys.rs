@@ -40,7 +40,7 @@ impl Mover {
     pub fn usual_rate(self) -> f64 {
         match self {
             Self::Lbfgs => 1.0,
-            Self::Sgd => 10.0,
+            Self::Sgd => 5.0,
             Self::Momentum => 20.0,
             Self::Adam => 0.02,
         }

@@ -51,7 +51,7 @@ pub struct Gatys {
     /// What moves the pixels.
     #[arg(long, value_enum, default_value = "lbfgs")]
     optimizer: Mover,
-    /// Step length [default: 1 for lbfgs, 10 for sgd, 20 for momentum, 0.02 for adam].
+    /// Step length [default: 1 for lbfgs, 5 for sgd, 20 for momentum, 0.02 for adam].
     #[arg(long)]
     lr: Option<f64>,
     /// Steps at each size.
