@@ -47,39 +47,37 @@ pub fn onnx_of_sentences(checkpoint: &Checkpoint, name: &str, words: usize) -> R
     let constants = Constants { checkpoint };
     let scope = Scope::root(&constants);
     let columns = |x: &OnnxTensor| (0..words).map(|i| x.column(i)).collect::<Vec<_>>();
-    let (inputs, logits) = match &checkpoint.metadata.config {
+    let (source, target, logits) = match &checkpoint.metadata.config {
         Config::Image(_) => return Err(crate::Error::Checkpoint("a network for pictures, not for sentences".into())),
         Config::Language(config) => {
             let target = OnnxTensor::words([1, words]);
             let logits = LanguageModel::new(config, &scope)?.forward(&columns(&target), &Keep)?;
-            (vec![("target", target)], logits)
+            (None, target, logits)
         }
         Config::Translation(TranslationConfig::Transformer(config)) => {
             let network = Transformer::new(config, &scope)?;
             let [source, target] = SENTENCES.map(|words| OnnxTensor::words([1, words]));
-            let ends = source.end_mask();
-            let read = network.encode(&source, &source.positions(), Some(&ends), &Keep)?;
-            let logits = network.decode(&target, &target.positions(), &target.later_mask(), &read, Some(&ends), &Keep)?;
-            (vec![("source", source), ("target", target)], logits)
+            let ends = source.end_mask()?;
+            let read = network.encode(&source, &source.positions()?, Some(&ends), &Keep)?;
+            let logits = network.decode(&target, &target.positions()?, &target.later_mask()?, &read, Some(&ends), &Keep)?;
+            (Some(source), target, logits)
         }
         Config::Translation(TranslationConfig::Seq2Seq(config)) => {
             let network = Seq2Seq::new(config, &scope)?;
             let [source, target] = [OnnxTensor::words([1, words]), OnnxTensor::words([1, words])];
             let steps = columns(&source);
             let present = steps.iter().map(|step| Some(step.presence(config.features))).collect();
-            let state = network.encode(Sentences { words: steps, present, mask: Some(source.end_mask()) }, &Keep)?;
+            let state = network.encode(Sentences { words: steps, present, mask: Some(source.end_mask()?) }, &Keep)?;
             let logits = network.decode(state, words, &Keep, |i, _| Ok(target.column(i)))?;
-            (vec![("source", source), ("target", target)], logits)
+            (Some(source), target, logits)
         }
     };
     let any = matches!(checkpoint.metadata.config, Config::Translation(TranslationConfig::Transformer(_)));
     let axes = |name| if any { ["batch", name, ""] } else { ["batch", "", ""] };
     let [of_source, of_target] = [axes("source_words"), axes("target_words")];
-    let port = |(name, tensor): &(&'static str, OnnxTensor)| -> (&'static str, OnnxTensor, [&'static str; 3]) {
-        (name, tensor.clone(), if *name == "source" { of_source } else { of_target })
-    };
-    let inputs: Vec<_> = inputs.iter().map(port).collect();
-    let inputs: Vec<Port> = inputs.iter().map(|(name, tensor, axes)| Port { name, tensor, axes }).collect();
+    let target = Port { name: "target", tensor: &target, axes: &of_target };
+    let source = source.as_ref().map(|source| Port { name: "source", tensor: source, axes: &of_source });
+    let inputs: Vec<Port> = source.into_iter().chain([target]).collect();
     let model = Model::of(name, &inputs, &Port { name: "logits", tensor: &logits, axes: &of_target })?;
     Ok(model.with_metadata(METADATA, checkpoint.metadata.to_json()?))
 }

@@ -49,7 +49,6 @@ def prepare(picture):
     return (picture - mean[:, None, None]) / deviation[:, None, None]
 
 
-
 def squeeze_net(picture):
     x = relu(conv(prepare(picture), 64, 3, stride=2))
     yield "relu0", x

@@ -1,8 +1,8 @@
 """Checks ONNX files and runs them with onnxruntime, for tests/tests/onnx.rs.
 
 The folder that is the only argument holds cases.json, a list of [model, [[input, dims, output], ..]]. Inputs and outputs are
-files of f32; an input may also be words by the names of the model's inputs. Standard output gets one JSON: under "models" what each file says, under "outputs" the dimensions of each output,
-or why there is none.
+files of f32; an input may also be words by the names of the model's inputs. Standard output gets one JSON: under "models" what
+each file says, under "outputs" the dimensions of each output, or why there is none.
 """
 
 import json

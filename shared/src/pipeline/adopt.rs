@@ -20,7 +20,8 @@ pub async fn adopt(checkpoint: &Checkpoint, session: &Session, style: Style, pic
     if checkpoint.metadata.styles.iter().any(|known| known.name == style.name) {
         return Err(Error::Checkpoint(format!("it has a style “{}” already", style.name)));
     }
-    let (planes, [h, w]) = framed(picture);
+    let planes = picture.planes(picture.bounds(), 0, 3);
+    let (planes, [h, w]) = framed(&planes, [picture.height(), picture.width()]);
     let features = session.features(&planes, h, w).await?;
     let mut adopted = checkpoint.clone();
     for (norm, values, size) in [("colours", &planes, h * w), ("norm", &features, (h / 4) * (w / 4))] {

@@ -61,7 +61,7 @@ impl Look {
 pub async fn restyle(session: &Session, picture: &Picture, look: &Look) -> Result<Picture> {
     let (width, height) = (picture.width(), picture.height());
     let source = picture.planes(picture.bounds(), 0, 3);
-    let (input, [h, w]) = framed(picture);
+    let (input, [h, w]) = framed(&source, [height, width]);
     let output = session.restyle(&input, h, w, &look.mixture).await?;
     let mut rgb = cut(&output, [h, w], [height, width]);
     if look.keep_colours {
@@ -76,11 +76,10 @@ pub async fn restyle(session: &Session, picture: &Picture, look: &Look) -> Resul
     Ok(result)
 }
 
-/// Planar RGB of a picture, filled up to a size that the networks take, and its height and width.
-pub(super) fn framed(picture: &Picture) -> (Vec<f32>, [usize; 2]) {
-    let size = [picture.height(), picture.width()];
+/// Planes of this height and width, filled up to a size that the networks take, and that size.
+pub(super) fn framed(planes: &[f32], size: [usize; 2]) -> (Vec<f32>, [usize; 2]) {
     let framed = size.map(|side| side.next_multiple_of(MULTIPLE).max(SMALLEST));
-    (stretch(&picture.planes(picture.bounds(), 0, 3), size, framed), framed)
+    (stretch(planes, size, framed), framed)
 }
 
 /// Planes with their last row and column repeated to a larger size.

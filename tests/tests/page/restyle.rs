@@ -34,6 +34,18 @@ async fn set(browser: &Browser, id: &str, value: &str) -> Result<()> {
     browser.value(&format!("void {set}(document.getElementById('{id}'), '{value}')")).await.map(drop)
 }
 
+/// The picture that is open, 256 pixels wide, as it is redrawn.
+async fn source(browser: &Browser) -> Result<Picture> {
+    let (width, source) = result(browser, "restyle-before").await?;
+    let source = Picture::from_rgba8(width, source.len() / 4 / width, source)?;
+    Ok(shared::imresize::resized(&source, 256, source.height() * 256 / source.width())?)
+}
+
+/// So that the line about the next result is a new one.
+async fn forget_facts(browser: &Browser) -> Result<()> {
+    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await.map(drop)
+}
+
 /// Waits for a line about a result that is another than `before`.
 async fn redrawn(browser: &Browser, before: &str) -> Result<String> {
     let facts = "document.getElementById('restyle-facts').textContent";
@@ -58,9 +70,7 @@ async fn the_processor_restyles_like_the_trainer_and_follows_the_sliders() -> Re
     let browser = opened(&visit, "cpu").await?;
     let checkpoint = Checkpoint::read(&visit.folder.path().join("models/style.safetensors"))?;
     let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu))?;
-    let (width, source) = result(&browser, "restyle-before").await?;
-    let source = Picture::from_rgba8(width, source.len() / 4 / width, source)?;
-    let small = shared::imresize::resized(&source, 256, source.height() * 256 / source.width())?;
+    let small = source(&browser).await?;
     let styles = &checkpoint.metadata.styles;
     let expect = |parts: &[(String, f32)], strength, keep_colours| -> Result<Vec<u8>> {
         let look = Look { keep_colours, ..Look::new(styles, parts, strength)? };
@@ -75,13 +85,13 @@ async fn the_processor_restyles_like_the_trainer_and_follows_the_sliders() -> Re
     ensure!(close(&shown, &expect(&first, 1.0, false)?), "the first style is another in the trainer");
 
     let before = text(&browser, "restyle-facts").await?;
-    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    forget_facts(&browser).await?;
     set(&browser, "restyle-strength", "40").await?;
     redrawn(&browser, "").await?;
     let (_, shown) = result(&browser, "restyle-result").await?;
     ensure!(close(&shown, &expect(&first, 0.4, false)?), "strength 0.4 is another in the trainer; {before}");
 
-    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    forget_facts(&browser).await?;
     browser.click("#restyle-blend").await?;
     browser.click("#restyle-gallery button:nth-child(2)").await?;
     browser.click("#restyle-keep").await?;
@@ -110,9 +120,7 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
     let style = Style { name: "mine".into(), title: "Mine".into() };
     let adopted = block_on(adopt(&checkpoint, &session, style, &painting))?;
     let session = Session::new(&adopted, Engine::Candle(Device::Cpu))?;
-    let (width, source) = result(&browser, "restyle-before").await?;
-    let source = Picture::from_rgba8(width, source.len() / 4 / width, source)?;
-    let small = shared::imresize::resized(&source, 256, source.height() * 256 / source.width())?;
+    let small = source(&browser).await?;
     let check = async |when: &str, parts: &[(String, f32)]| -> Result<()> {
         let look = Look::new(&adopted.metadata.styles, parts, 1.0)?;
         let wanted = block_on(restyle(&session, &small, &look))?.to_rgba8();
@@ -121,7 +129,7 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
         ensure!(shown.len() == wanted.len() && off <= Some(1), "{when}, off by {off:?} of 255 from the trainer's");
         Ok(())
     };
-    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    forget_facts(&browser).await?;
     browser.choose_file("#restyle-style-file", "mosaic.png", &painting.encode(Format::Png)?).await?;
     redrawn(&browser, "").await?;
     check("alone", &[("mine".to_owned(), 1.0)]).await?;
@@ -129,7 +137,7 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
 
     browser.click("#restyle-blend").await?;
     browser.until(&format!("new Promise(r => setTimeout(() => r({SETTLED}), 1500))"), 60).await?;
-    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    forget_facts(&browser).await?;
     browser.click("#restyle-gallery button:nth-child(2)").await?;
     redrawn(&browser, "").await?;
     let both = [("mine".to_owned(), 0.5), (checkpoint.metadata.styles[1].name.clone(), 0.5)];
@@ -139,7 +147,7 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
     let to_the_right = "((pad) => { const box = pad.getBoundingClientRect(); const at = { clientX: box.right - 0.14 * box.width, \
                         clientY: box.top + box.height / 2, pointerId: 1, bubbles: true }; for (const type of ['pointerdown', \
                         'pointerup']) pad.dispatchEvent(new PointerEvent(type, at)); })(document.getElementById('restyle-pad'))";
-    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    forget_facts(&browser).await?;
     browser.value(&format!("void {to_the_right}")).await?;
     redrawn(&browser, "").await?;
     check("at the rim of the pad", &[("mine".to_owned(), 1.0)]).await?;
@@ -150,7 +158,7 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
 
     // What ends the worker takes the style along; it is taken again from its file.
     browser.value("void document.getElementById('restyle-stop').click()").await?;
-    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    forget_facts(&browser).await?;
     set(&browser, "restyle-strength", "99").await?;
     set(&browser, "restyle-strength", "100").await?;
     redrawn(&browser, "").await?;
@@ -188,7 +196,7 @@ async fn webgpu_restyles_like_the_processor() -> Result<()> {
     let browser = opened(&visit, "webgpu").await?;
     let (_, gpu) = result(&browser, "restyle-result").await?;
     ensure!(text(&browser, "restyle-facts").await?.contains("adapter"), "it did not run on WebGPU");
-    browser.value("void (document.getElementById('restyle-facts').textContent = '')").await?;
+    forget_facts(&browser).await?;
     set(&browser, "restyle-engine", "cpu").await?;
     redrawn(&browser, "").await?;
     let (_, cpu) = result(&browser, "restyle-result").await?;

@@ -27,6 +27,14 @@ pub fn picture(tensor: &Tensor) -> Result<Picture> {
     Ok(Picture::from_planes(width, height, &values(tensor)?)?)
 }
 
+/// A white square, `side` pixels wide.
+///
+/// # Errors
+/// When that is none.
+pub fn white(side: usize) -> Result<Picture> {
+    Ok(Picture::from_planes(side, side, &vec![1.0; 3 * side * side])?)
+}
+
 /// Resized so that its longer side, or with `short` its shorter one, has so many pixels.
 ///
 /// # Errors

@@ -26,8 +26,8 @@ const OUTPUT: &str = "output";
 
 /// A model as ONNX describes it, with parameters under their own names.
 ///
-/// One of pictures goes from `input` to `output`. The axes N, H and W are named `batch`, `height` and `width` in the input and `batch`, `output_height` and `output_width` in
-/// the output, and take any size. Where [`Model::takes_any_size`] is false they are numbers, as are axes of other ranks.
+/// One of pictures goes from `input` to `output`. The axes N, H and W are named `batch`, `height` and `width` in the input and
+/// `batch`, `output_height` and `output_width` in the output, and take any size. Where [`Model::takes_any_size`] is false they are numbers, as are axes of other ranks.
 pub struct Model {
     proto: ModelProto,
     parameters: usize,

@@ -81,11 +81,11 @@ pub(super) enum Attribute {
 }
 
 impl Operator {
-    fn new(kind: &'static str, operands: impl IntoIterator<Item = Operand>) -> Self {
+    pub(super) fn new(kind: &'static str, operands: impl IntoIterator<Item = Operand>) -> Self {
         Self { kind, operands: operands.into_iter().collect(), attributes: Vec::new() }
     }
 
-    fn with(mut self, name: &'static str, attribute: Attribute) -> Self {
+    pub(super) fn with(mut self, name: &'static str, attribute: Attribute) -> Self {
         self.attributes.push((name, attribute));
         self
     }
@@ -139,7 +139,7 @@ impl OnnxTensor {
     }
 
     /// An operator that moves elements.
-    fn moved<const N: usize>(
+    pub(super) fn moved<const N: usize>(
         &self,
         kind: &'static str,
         attributes: Vec<(&'static str, Attribute)>,
@@ -160,7 +160,7 @@ impl OnnxTensor {
     }
 
     /// An operator that changes elements one by one.
-    fn map(&self, operator: Operator) -> Self {
+    pub(super) fn map(&self, operator: Operator) -> Self {
         operator.gives(self.dims(), self.0.sizes)
     }
 

@@ -17,8 +17,8 @@ use crate::style::pictures::picture;
 const EXAMPLES: &str = "Example:
   trainer ladder gatys --judge vgg.safetensors --content photo.jpg --style wave.jpg --size 256 --steps 100";
 
-/// Redraws one picture with L-BFGS, and with SGD, without and with momentum, and Adam in three times as many steps; and with L-BFGS by the whole Gram matrix, by
-/// its diagonal, and by means and deviations. Writes a page with the pictures, the losses and a table.
+/// Redraws one picture with L-BFGS, and with SGD, without and with momentum, and Adam in three times as many steps; and with L-BFGS by
+/// the whole Gram matrix, by its diagonal, and by means and deviations. Writes a page with the pictures, the losses and a table.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Gatys {

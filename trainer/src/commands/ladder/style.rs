@@ -19,7 +19,7 @@ use crate::style::adain::styles::complete;
 use crate::style::config::StylePicture;
 use crate::style::gatys::{Mover, Optimisation};
 use crate::style::judge::{Judge, Statistics, number};
-use crate::style::pictures::{GAP, picture, resized_square, scaled, tensor};
+use crate::style::pictures::{GAP, picture, resized_square, scaled, tensor, white};
 
 const EXAMPLES: &str = "Example:
   trainer ladder style --weights web/models/style.safetensors --judge vgg.safetensors --data BSDS500/val --count 3 \\
@@ -97,7 +97,7 @@ impl Style {
         bar.set_length((self.style.len() * photos.len()) as u64 * self.steps);
         let mut rows = Vec::new();
         // In columns: the style, then every photo by the network; the same by L-BFGS.
-        let mut columns = [vec![blank(size)?], vec![blank(size)?]];
+        let mut columns = [vec![white(size)?], vec![white(size)?]];
         columns.iter_mut().for_each(|column| column.extend(photos.iter().cloned()));
         for StylePicture { name, picture: file } in &self.style {
             bar.set_message(name.clone());
@@ -117,8 +117,7 @@ impl Style {
         }
         bar.finish_and_clear();
         let table = table(&rows, photos.len(), self.steps);
-        let sheets = columns.map(|column| rows_of(&column, photos.len() + 1));
-        let [network, optimised] = sheets;
+        let [network, optimised] = columns.map(|column| rows_of(&column, photos.len() + 1));
         let (network, optimised) = (network?, optimised?);
         write_atomically(&root.join("sheet.png"), &network.encode(Format::Png)?)?;
         write_atomically(&root.join("table.md"), table.as_bytes())?;
@@ -159,10 +158,6 @@ impl Style {
         row.optimised += loss(&optimised)?;
         picture(&optimised)
     }
-}
-
-fn blank(size: usize) -> Result<Picture> {
-    Ok(Picture::from_planes(size, size, &vec![1.0; 3 * size * size])?)
 }
 
 /// A sheet whose rows are what `columns` of this height hold side by side.

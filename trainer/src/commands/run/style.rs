@@ -78,9 +78,8 @@ impl Style {
         let (mut checkpoint, mut session) = self.network.open()?;
         if !self.take.is_empty() {
             let named = || self.network.weights.display().to_string();
-            let engine = self.network.place.open()?;
-            checkpoint = take(&checkpoint, &self.take, self.style_size as usize, &engine).with_context(named)?;
-            session = Session::new(&checkpoint, engine).with_context(named)?;
+            checkpoint = take(&checkpoint, &session, &self.take, self.style_size as usize).with_context(named)?;
+            session = Session::new(&checkpoint, self.network.place.open()?).with_context(named)?;
         }
         let parts = match self.style.is_empty() {
             true => self.take.iter().map(|style| (style.name.clone(), 1.0)).collect(),

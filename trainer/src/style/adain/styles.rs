@@ -10,16 +10,15 @@ use crate::data::folder;
 use crate::style::config::{StylePicture, title};
 use crate::style::pictures::scaled;
 
-/// `checkpoint` with the styles of these pictures too, whose shorter side becomes `size`.
+/// `checkpoint`, which `session` runs, with the styles of these pictures too, whose shorter side becomes `size`.
 ///
 /// # Errors
 /// Names the picture that cannot be read; when the network takes no styles, or has one of that name; or the engine's.
-pub fn take(checkpoint: &Checkpoint, styles: &[StylePicture], size: usize, engine: &Engine) -> Result<Checkpoint> {
-    let session = Session::new(checkpoint, engine.clone())?;
+pub fn take(checkpoint: &Checkpoint, session: &Session, styles: &[StylePicture], size: usize) -> Result<Checkpoint> {
     styles.iter().try_fold(checkpoint.clone(), |checkpoint, StylePicture { name, picture }| {
         let style = Style { name: name.clone(), title: title(name) };
         let scaled = scaled(&folder::read(picture)?, size, true)?;
-        pollster::block_on(adopt(&checkpoint, &session, style, &scaled)).with_context(|| picture.display().to_string())
+        pollster::block_on(adopt(&checkpoint, session, style, &scaled)).with_context(|| picture.display().to_string())
     })
 }
 
@@ -33,5 +32,5 @@ pub fn complete(checkpoint: &Checkpoint, styles: &[StylePicture], size: usize, e
     }
     let known = |style: &StylePicture| checkpoint.metadata.styles.iter().any(|known| known.name == style.name);
     let missing: Vec<StylePicture> = styles.iter().filter(|style| !known(style)).cloned().collect();
-    take(checkpoint, &missing, size, engine)
+    take(checkpoint, &Session::new(checkpoint, engine.clone())?, &missing, size)
 }

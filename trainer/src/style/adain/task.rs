@@ -15,7 +15,7 @@ use crate::runs::sheet;
 use crate::seed;
 use crate::style::crops::Crops;
 use crate::style::judge::{Judge, relative};
-use crate::style::pictures::{GAP, picture, resized_square, tensor};
+use crate::style::pictures::{GAP, picture, resized_square, tensor, white};
 
 /// The variance of a feature that says nothing: where it is dead, the root would have no slope.
 const DEAD: f64 = 1e-6;
@@ -147,8 +147,7 @@ impl Task for Adapting {
         let styles: Vec<Picture> = self.validation_styles.iter().map(square).collect::<Result<_>>()?;
         let mut sums = [0.0f64; 4];
         // A row for the styles, then one for every photo.
-        let side = 2 * self.crops.size();
-        let mut shown = vec![Picture::from_planes(side, side, &vec![1.0; 3 * side * side])?];
+        let mut shown = vec![white(2 * self.crops.size())?];
         shown.extend(styles.iter().cloned());
         for photo in &self.validation {
             let photo = square(photo)?;
