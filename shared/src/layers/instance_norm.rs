@@ -1,7 +1,7 @@
 use crate::{Init, Result, Scope, Tensor};
 
 /// As in every framework: small against the variance of an activation, large against rounding.
-pub(super) const EPSILON: f32 = 1e-5;
+pub const EPSILON: f32 = 1e-5;
 
 /// Instance norm with a scale and a shift for every channel (Ulyanov et al. 2016, arXiv:1607.08022).
 pub struct InstanceNorm<T> {

@@ -10,6 +10,6 @@ mod linear;
 pub use conditional_instance_norm::ConditionalInstanceNorm;
 pub use conv2d::Conv2d;
 pub use dropout::{Dropout, Keep};
-pub use instance_norm::InstanceNorm;
+pub use instance_norm::{EPSILON, InstanceNorm};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

@@ -85,12 +85,13 @@ pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: 
         let photo = folder::read(path)?;
         let x = tensor(&photo, device)?;
         let (content, own) = (test.judge.content(&x)?, test.judge.style(&x)?);
+        let looks = test.lpips.map(|lpips| lpips.look(&x)).transpose()?;
         for (scores, look, wanted) in &mut styles {
             let result = pollster::block_on(restyle(&session, &photo, look)).with_context(|| path.display().to_string())?;
             let result = tensor(&result, device)?;
             let [_, content, style] = test.judge.losses(&result, &content, wanted)?.numbers()?;
-            if let (Some(lpips), Some(sum)) = (test.lpips, &mut scores.lpips) {
-                *sum += part * lpips.distance(&result, &x)?;
+            if let (Some(lpips), Some(looks), Some(sum)) = (test.lpips, &looks, &mut scores.lpips) {
+                *sum += part * lpips.between(&lpips.look(&result)?, looks)?;
             }
             scores.content += part * content;
             scores.style += part * style;

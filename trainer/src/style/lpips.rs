@@ -63,11 +63,26 @@ impl Lpips {
     /// # Errors
     /// When they are of different sizes or too small for the network, or the device fails.
     pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<f64> {
-        let features = |x: &Tensor| self.network.features(&x.detach(), &LAYERS.map(|(name, _)| name));
+        self.between(&self.look(a)?, &self.look(b)?)
+    }
+
+    /// What is compared of a picture, so that one that is compared with many is looked at once.
+    ///
+    /// # Errors
+    /// As [`Lpips::distance`].
+    pub fn look(&self, picture: &Tensor) -> Result<Vec<Tensor>> {
+        let features = self.network.features(&picture.detach(), &LAYERS.map(|(name, _)| name))?;
+        Ok(features.iter().map(|(_, feature)| unit(feature)).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// Between what was seen of two pictures.
+    ///
+    /// # Errors
+    /// As [`Lpips::distance`].
+    pub fn between(&self, a: &[Tensor], b: &[Tensor]) -> Result<f64> {
         let mut sum = 0.0;
-        for (((_, a), (_, b)), head) in features(a)?.iter().zip(features(b)?).zip(&self.heads) {
-            let difference = (unit(a)? - unit(&b)?)?.sqr()?;
-            sum += number(&difference.broadcast_mul(head)?.sum(1)?.mean_all()?)?;
+        for ((a, b), head) in a.iter().zip(b).zip(&self.heads) {
+            sum += number(&(a - b)?.sqr()?.broadcast_mul(head)?.sum(1)?.mean_all()?)?;
         }
         Ok(sum)
     }

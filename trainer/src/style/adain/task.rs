@@ -6,6 +6,7 @@ use rand::RngExt;
 use shared::Scope;
 use shared::checkpoint::{Checkpoint, Metadata};
 use shared::engine::candle::Constants;
+use shared::layers::EPSILON;
 use shared::models::{AdaIn, AdaInConfig, ImageConfig};
 use shared::picture::Picture;
 use shared::tensor::Tensor as _;
@@ -14,14 +15,11 @@ use crate::learner::{Sample, Task, Validation};
 use crate::runs::sheet;
 use crate::seed;
 use crate::style::crops::Crops;
-use crate::style::judge::{Judge, relative};
+use crate::style::judge::{Judge, number, relative};
 use crate::style::pictures::{GAP, picture, resized_square, tensor, white};
 
 /// The variance of a feature that says nothing: where it is dead, the root would have no slope.
 const DEAD: f64 = 1e-6;
-
-/// Small against the variance of a feature, as in every norm.
-const EPSILON: f32 = 1e-5;
 
 /// Redraws a crop of one picture in the style of a crop of another.
 pub struct Adapting {
@@ -157,7 +155,7 @@ impl Task for Adapting {
                 let terms = self.terms(&model, [&x, &tensor(style, device)?], DType::F32)?;
                 let numbers = [&terms.total, &terms.content, &terms.style, &terms.seeing];
                 for (sum, scalar) in sums.iter_mut().zip(numbers) {
-                    *sum += f64::from(scalar.to_scalar::<f32>()?);
+                    *sum += number(scalar)?;
                 }
                 shown.push(picture(&terms.output)?);
             }

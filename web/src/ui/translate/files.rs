@@ -16,9 +16,6 @@ use crate::ui::dom::{by_id, document, first_file, is_text, on};
 use crate::ui::enlarge::save::offer;
 use crate::ui::{announce, rooms, set_text};
 
-/// Characters of a text, as many as the field takes.
-const MOST: usize = 100_000;
-
 /// What a translation is called whose text was typed.
 const TYPED: &str = "text";
 
@@ -27,9 +24,10 @@ impl Interpreter {
         let room = self.clone();
         spawn_local(async move {
             let name = file.name();
+            let most = usize::try_from(room.source.max_length()).unwrap_or(usize::MAX);
             match read(&file).await {
-                Ok(typed) if typed.encode_utf16().count() > MOST => {
-                    room.error(&format!("“{name}” is longer than {MOST} characters; translate it in parts."));
+                Ok(typed) if typed.encode_utf16().count() > most => {
+                    room.error(&format!("“{name}” is longer than {most} characters; translate it in parts."));
                 }
                 Ok(typed) => {
                     room.source.set_value(&typed);

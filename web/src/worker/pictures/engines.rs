@@ -83,6 +83,8 @@ impl Engines {
     /// # Errors
     /// A sentence, when the weights do not fit or the GPU refuses.
     pub fn load(&self, model: &Model, bytes: Vec<u8>, engine: &Engine) -> shared::Result<Rc<Loaded>> {
+        // The old one goes first: two at once may be more than the memory holds.
+        self.unload();
         let checkpoint = Checkpoint::from_bytes(&bytes)?;
         let scale = checkpoint.image()?.scale();
         if scale != model.scale {
@@ -97,8 +99,7 @@ impl Engines {
     /// # Errors
     /// As [`Engines::load`].
     pub fn open(&self, sha256: String, checkpoint: &Checkpoint, bytes: Vec<u8>, engine: &Engine) -> shared::Result<Rc<Loaded>> {
-        // The old one goes first: two at once may be more than the memory holds.
-        self.loaded.take();
+        self.unload();
         let on = match (engine, self.graphics.context()) {
             (Engine::WebGpu(_), Ok(context)) => session::Engine::WebGpu(context),
             _ => session::Engine::Candle(Device::Cpu),
