@@ -9,7 +9,7 @@ use crate::{Error, Result, Scope};
 
 #[cfg(feature = "webgpu")]
 use {
-    crate::engine::webgpu::{Blanks, Constants, Context, GpuTensor, Plan},
+    crate::engine::webgpu::{Blanks, Constants, Context, GpuTensor, Plan, Trial},
     std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc},
 };
 
@@ -79,6 +79,21 @@ impl Session {
         let model = ImageNetwork::new(config, &Scope::root(&Blanks(context)))?;
         let (inputs, output) = record(&model, config, [1, 3, 16, 16])?;
         Plan::compile(context, &inputs.iter().collect::<Vec<_>>(), &output)
+    }
+
+    /// Measures how the network's kernels are best cut on this GPU, at the size that ran last, see [`Plan::tune`]; what runs from now
+    /// on is cut so. Nothing on other engines, or before the first run.
+    ///
+    /// # Errors
+    /// The engine's own.
+    #[cfg(feature = "webgpu")]
+    pub async fn tune(&self, go_on: impl FnMut() -> bool) -> Result<Vec<Trial>> {
+        let Network::WebGpu(recorded) = &self.network else { return Ok(vec![]) };
+        let Some(plan) = recorded.plans.borrow().front().map(|(_, plan)| plan.clone()) else { return Ok(vec![]) };
+        let trials = plan.tune(go_on).await;
+        // Those that were made before are cut as before.
+        recorded.plans.borrow_mut().clear();
+        trials
     }
 
     /// The network and its size.

@@ -21,14 +21,13 @@ fn every_operation_matches_candle() {
     block_on(parity::operations(&context)).assert();
 }
 
+/// What a measurement may choose gives what everything else gives.
 #[test]
-fn every_operation_matches_candle_in_the_other_geometry() {
+fn every_way_to_cut_a_convolution_matches_candle() {
     let Some(context) = context() else { return };
-    block_on(parity::operations(&context.with_geometry(other_geometry(&context)))).assert();
-}
-
-fn other_geometry(context: &Context) -> Geometry {
-    if context.geometry() == Geometry::SOFTWARE { Geometry::HARDWARE } else { Geometry::SOFTWARE }
+    for geometry in Geometry::CANDIDATES {
+        block_on(parity::operations::cuts(&context.with_geometry(geometry))).assert();
+    }
 }
 
 #[test]
@@ -41,7 +40,39 @@ fn every_model_matches_candle() {
 fn every_operation_matches_candle_in_f16() {
     let Some(context) = half_context() else { return };
     block_on(parity::operations(&context)).assert();
-    block_on(parity::operations(&context.with_geometry(other_geometry(&context)))).assert();
+    for geometry in Geometry::CANDIDATES {
+        block_on(parity::operations::cuts(&context.with_geometry(geometry))).assert();
+    }
+}
+
+/// The fastest geometry depends on the machine; that one is chosen for every layer that is worth it, and what it computes, do not.
+#[test]
+fn a_measured_plan_computes_the_same() {
+    let Some(context) = context() else { return };
+    let context = context.with_geometry(Geometry::HARDWARE);
+    let x = GpuTensor::input([1, 8, 20, 24]);
+    let constant = |name: &str, dims: &[usize]| GpuTensor::constant(&context, parity::constant(name, dims), dims).unwrap();
+    let y = x.conv2d(&constant("a.weight", &[12, 8, 3, 3]), None, 1, 1).unwrap().relu().unwrap();
+    let y = y.conv2d(&constant("b.weight", &[12, 12, 1, 1]), None, 1, 0).unwrap();
+    let y = y.conv2d(&constant("c.weight", &[16, 12, 5, 5]), None, 2, 2).unwrap();
+    let input = parity::values(4, 8 * 20 * 24);
+    let plan = Plan::new(&context, &x, &y).unwrap();
+    let wanted = block_on(plan.run(&input)).unwrap();
+
+    assert!(block_on(plan.tune(|| false)).unwrap().is_empty() && context.tuning().is_empty());
+    let trials = block_on(plan.tune(|| true)).unwrap();
+    assert_eq!(context.tuning().len(), 3, "{trials:?}");
+    for trial in &trials {
+        assert!(trial.seconds.is_some_and(|seconds| seconds > 0.0), "{trial:?}");
+        let chosen = context.tuning().of(&trial.layer).unwrap();
+        assert!(trials.iter().any(|t| (t.layer, t.geometry) == (trial.layer, chosen)), "{chosen:?} was not tried");
+    }
+    // What is known is not measured again.
+    assert!(block_on(plan.tune(|| true)).unwrap().is_empty());
+    // The plan that was measured, and one that is cut as was found best.
+    for plan in [&plan, &Plan::new(&context, &x, &y).unwrap()] {
+        parity::compare(&block_on(plan.run(&input)).unwrap(), &wanted, y.dims(), parity::OPERATION).unwrap();
+    }
 }
 
 #[test]

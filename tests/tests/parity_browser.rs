@@ -9,7 +9,8 @@
 
 use std::sync::Arc;
 
-use shared::engine::webgpu::{Context, Precision};
+use shared::Tensor;
+use shared::engine::webgpu::{Context, GpuTensor, Plan, Precision};
 use tests::{golden, parity};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -35,4 +36,19 @@ async fn every_model_matches_candle() {
 async fn golden_tensors_are_matched() {
     let context = context().await;
     golden::check(|| shared::session::Engine::WebGpu(context.clone())).await.unwrap();
+}
+
+/// A browser has a clock and says when the GPU is done. Three ways, because SwiftShader compiles one for up to a second.
+#[wasm_bindgen_test]
+async fn a_plan_is_measured() {
+    let context = context().await;
+    let x = GpuTensor::input([1, 4, 16, 16]);
+    let weight = GpuTensor::constant(&context, parity::values(3, 4 * 4 * 9), &[4, 4, 3, 3]).unwrap();
+    let plan = Plan::new(&context, &x, &x.conv2d(&weight, None, 1, 1).unwrap()).unwrap();
+    let mut left = 0..3;
+    let trials = plan.tune(|| left.next().is_some()).await.unwrap();
+    assert_eq!(trials.len(), 3);
+    assert!(trials.iter().all(|trial| trial.seconds.is_some_and(|seconds| seconds > 0.0)), "{trials:?}");
+    // Not all ways of the layer, so nothing is decided.
+    assert!(context.tuning().is_empty());
 }

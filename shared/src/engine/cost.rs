@@ -16,7 +16,11 @@ use crate::{Init, Result, Scope, Source, Tensor};
 pub fn operations(config: &ImageConfig, dims: [usize; 4]) -> Result<f64> {
     let tally = Tally::default();
     let network = ImageNetwork::new(config, &Scope::root(&tally))?;
-    network.forward(&CostTensor { dims: dims.to_vec(), tally: tally.clone() })?;
+    let tensor = |dims: &[usize]| CostTensor { dims: dims.to_vec(), tally: tally.clone() };
+    match config.styles() {
+        0 => network.forward(&tensor(&dims))?,
+        styles => network.restyle(&tensor(&dims), &tensor(&[styles]))?,
+    };
     Ok(tally.0.get())
 }
 
@@ -174,6 +178,10 @@ mod tests {
         let style: ImageConfig = serde_json::from_str(r#"{"model":"transform-net","channels":32,"blocks":5}"#).unwrap();
         let million = operations(&style, [1, 3, 256, 256]).unwrap() / 1e6;
         assert!((20_000.0..20_500.0).contains(&million), "{million}");
+        let styles: ImageConfig =
+            serde_json::from_str(r#"{"model":"transform-net","channels":32,"blocks":5,"styles":7}"#).unwrap();
+        let with_styles = operations(&styles, [1, 3, 256, 256]).unwrap() / 1e6;
+        assert!((million..1.001 * million).contains(&with_styles), "{with_styles}");
         assert!(operations(&style, [1, 3, 18, 18]).unwrap_err().to_string().contains("multiples of 4"));
     }
 }

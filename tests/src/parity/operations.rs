@@ -196,6 +196,24 @@ pub async fn convolutions(engine: &impl Engine, report: &mut Report) {
     }
 }
 
+/// What depends on how convolutions are cut into threads: small windows without a stride, and everything that is fused with them.
+pub async fn cuts(engine: &impl Engine) -> Report {
+    let mut report = Report::default();
+    for (channels, outputs, kernel) in [(3, 48, 3), (13, 13, 3), (37, 70, 1), (5, 4, 2)] {
+        for padding in [Padding::Zeros(kernel - 1), Padding::Reflect(kernel / 2)] {
+            let (dims, case) = ([2, channels, 9, 17], Conv(outputs, kernel, 1, padding, outputs % 2 == 1));
+            let name = format!("conv2d {dims:?} to {outputs}, {kernel}x{kernel}, {padding:?}");
+            report.add(&name, engine.check(&name, &dims, OPERATION, &case).await);
+        }
+    }
+    let dims = [1, 5, 17, 33];
+    report.add("UpsampleConvs", engine.check("UpsampleConvs", &dims, OPERATION, &UpsampleConvs).await);
+    report.add("Residual", engine.check("Residual", &dims, OPERATION, &Residual).await);
+    report.add("ShuffledAround", engine.check("ShuffledAround", &dims, OPERATION, &ShuffledAround).await);
+    report.add("ShuffledBlocks", engine.check("ShuffledBlocks", &dims, OPERATION, &ShuffledBlocks).await);
+    report
+}
+
 /// Windows that overlap, that do not, and that end beyond the border.
 pub async fn pools(engine: &impl Engine, report: &mut Report) {
     for (kernel, stride) in [(1, 1), (2, 2), (3, 2), (3, 1), (4, 3)] {

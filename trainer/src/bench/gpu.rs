@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use pollster::block_on;
 use shared::Tensor;
-use shared::engine::webgpu::{Context, GpuTensor, Plan};
+use shared::engine::webgpu::{Context, GpuTensor, Plan, Trial};
 
 use super::{Ceilings, Effort, Layer, Times};
 
@@ -21,6 +21,15 @@ pub fn layer(context: &Arc<Context>, layer: &Layer, effort: Effort) -> Result<Ti
         let once = || layer.forward(x, &weight, &bias);
         (1..times).try_fold(once()?, |sum, _| once()?.add(&sum))
     })
+}
+
+/// Has the context cut this layer in the way that is fastest here.
+pub fn tune(context: &Arc<Context>, layer: &Layer) -> Result<Vec<Trial>> {
+    let weight = GpuTensor::constant(context, values(layer.weight().iter().product(), 0.1), &layer.weight())?;
+    let bias = GpuTensor::constant(context, vec![0.0; layer.outputs], &[layer.outputs])?;
+    let x = GpuTensor::input(layer.input());
+    let plan = Plan::new(context, &x, &layer.forward(&x, &weight, &bias)?)?;
+    Ok(block_on(plan.tune(|| true))?)
 }
 
 /// The ceilings are those of our own kernels, since there are no others here: a 1x1 convolution that has many channels is a

@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use shared::session::Engine;
 
-use super::{Effort, Times};
+use super::{Cut, Effort, Times};
 
 /// A convolution on a square picture, padded so that only its stride shrinks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,18 @@ impl Layer {
             Engine::Candle(device) => self.time_candle(device, effort),
             #[cfg(feature = "webgpu")]
             Engine::WebGpu(context) => super::gpu::layer(context, self, effort),
+        }
+    }
+
+    /// Measures how its kernel is best cut; nothing where there is nothing to cut.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub fn tune(&self, engine: &Engine) -> Result<Vec<Cut>> {
+        match engine {
+            Engine::Candle(_) => Ok(Vec::new()),
+            #[cfg(feature = "webgpu")]
+            Engine::WebGpu(context) => Ok(Cut::of(&super::gpu::tune(context, self)?, context)),
         }
     }
 

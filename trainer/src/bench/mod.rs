@@ -2,6 +2,7 @@
 
 mod ceilings;
 mod clock;
+mod cut;
 #[cfg(feature = "webgpu")]
 mod gpu;
 mod layer;
@@ -10,5 +11,6 @@ pub mod scale;
 
 pub use ceilings::Ceilings;
 pub use clock::{Effort, Times};
+pub use cut::Cut;
 pub use layer::Layer;
 pub use report::{Report, Row};

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use shared::models::ImageConfig;
 
-use super::{Ceilings, Layer, Times};
+use super::{Ceilings, Cut, Layer, Times};
 use crate::runs::table::columns;
 
 /// All that was measured.
@@ -15,6 +15,9 @@ pub struct Report {
     pub threads: usize,
     /// What the device can do at best, if that was asked for.
     pub ceilings: Option<Ceilings>,
+    /// How layers were cut, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
     /// Layers and networks.
     pub rows: Vec<Row>,
 }
@@ -76,6 +79,9 @@ impl Report {
         if let Some(Ceilings { copy_gb_s, product_gflop_s, product }) = &self.ceilings {
             text += &format!("ceilings: {} GFLOP/s ({product}), copy {} GB/s\n", three(*product_gflop_s), three(*copy_gb_s));
         }
+        if !self.cuts.is_empty() {
+            text += &format!("\n{}", columns(&cuts(&self.cuts)));
+        }
         if self.rows.is_empty() {
             return text;
         }
@@ -101,6 +107,24 @@ impl Report {
         }
         text + "\n" + &columns(&rows)
     }
+}
+
+fn cuts(cuts: &[Cut]) -> Vec<Vec<String>> {
+    let head = ["measured to be cut", "ms", "by default", "faster by", "tried", "refused", "fastest"];
+    let row = |cut: &Cut| {
+        let default = cut.default_ms.map(three).unwrap_or_default();
+        let gain = cut.default_ms.map(|default| format!("{:.2}", default / cut.fastest_ms)).unwrap_or_default();
+        vec![
+            cut.layer.clone(),
+            three(cut.fastest_ms),
+            default,
+            gain,
+            cut.tried.to_string(),
+            cut.refused.to_string(),
+            cut.fastest.clone(),
+        ]
+    };
+    [head.map(str::to_owned).to_vec()].into_iter().chain(cuts.iter().map(row)).collect()
 }
 
 /// Three digits, or all before the point.

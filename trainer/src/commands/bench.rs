@@ -12,13 +12,14 @@ use shared::models::ImageConfig;
 use shared::session::{Engine, Session};
 
 use super::{Place, init, stem};
-use crate::bench::{Ceilings, Effort, Layer, Report, Row, scale};
+use crate::bench::{Ceilings, Cut, Effort, Layer, Report, Row, scale};
 use crate::runs::{machine, plot, write_atomically};
 use crate::superres::evaluate::TILE;
 
 const EXAMPLES: &str = r#"Examples:
   trainer bench                                            ceilings, layers, and the page's networks, on the CPU
   trainer bench --engine webgpu --size 256                 the same on the GPU
+  trainer bench --engine webgpu --tune --only layers       which way to cut a convolution into threads is the fastest there
   trainer bench --only networks --weights runs/mine/checkpoints/best.safetensors --size 128,512 --json
   trainer bench --only networks --config '{"model":"transform-net","channels":32,"blocks":5}' --size 256 --threads 1
   trainer bench --scale --weights web/models/superres-x2-fast.safetensors --size 256,512,1024,2048,4096"#;
@@ -53,6 +54,9 @@ pub struct Bench {
     /// Runs that count.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
+    /// First measure how the kernels of every layer are best cut into threads on this GPU, as the page does, and cut them so.
+    #[arg(long, conflicts_with = "scale")]
+    tune: bool,
     /// Enlarge whole pictures, tile by tile, each in a process of its own: time and memory by size.
     #[arg(long, conflicts_with_all = ["only", "warm", "runs"])]
     scale: bool,
@@ -119,6 +123,7 @@ impl Bench {
     fn measure(&self) -> Result<Report> {
         let wants = |part| self.only.is_empty() || self.only.contains(&part);
         let engine = self.place.open()?;
+        ensure!(!self.tune || !matches!(engine, Engine::Candle(_)), "--tune is for --engine webgpu");
         let networks = if wants(Part::Networks) { self.networks()? } else { Vec::new() };
         let (network_size, layer_size) = if software(&engine) { (32, 64) } else { (128, 512) };
         // Sizes that a network refuses are refused before minutes are spent on others.
@@ -140,9 +145,12 @@ impl Bench {
         bar.set_message("the ceilings");
         let ceilings = wants(Part::Ceilings).then(|| Ceilings::measure(&engine, effort)).transpose()?;
         bar.inc(u64::from(ceilings.is_some()));
-        let mut rows = Vec::new();
+        let (mut rows, mut cuts) = (Vec::new(), Vec::new());
         for layer in &layers {
             bar.set_message(layer.to_string());
+            if self.tune {
+                cuts.extend(layer.tune(&engine).with_context(|| layer.to_string())?);
+            }
             rows.push(Row::layer(layer, &layer.time(&engine, effort).with_context(|| layer.to_string())?));
             bar.inc(1);
         }
@@ -151,14 +159,21 @@ impl Bench {
             bar.set_message(format!("{name} {side}"));
             let session = Session::new(checkpoint, engine.clone()).with_context(|| name.clone())?;
             let input: Vec<f32> = (0..3 * side * side).map(|i| (i % 256) as f32 / 255.0).collect();
-            let times = effort.time(|| Ok(block_on(session.forward(&input, side, side)).map(drop)?));
+            // Any style will do.
+            let mixture: Vec<f32> = (0..config.styles()).map(|style| if style == 0 { 1.0 } else { 0.0 }).collect();
+            let run = || Ok(block_on(session.restyle(&input, side, side, &mixture)).map(drop)?);
+            if self.tune {
+                run().with_context(|| format!("{name} on {side} x {side}"))?;
+                cuts.extend(tune(&session, &engine)?);
+            }
+            let times = effort.time(run);
             let times = times.with_context(|| format!("{name} on {side} x {side}"))?;
             rows.push(Row::network(name, *config, [1, 3, side, side], operations, &times));
             bar.inc(1);
         }
         bar.finish_and_clear();
         let threads = rayon::current_num_threads();
-        Ok(Report { engine: self.place.name(), device: device(&engine, threads), threads, ceilings, rows })
+        Ok(Report { engine: self.place.name(), device: device(&engine, threads), threads, ceilings, cuts, rows })
     }
 
     fn sizes(&self, default: &[usize]) -> Vec<usize> {
@@ -254,6 +269,15 @@ fn again(threads: &str) -> Result<()> {
     let status =
         child.args(std::env::args_os().skip(1)).env(THREADS, threads).status().context("cannot start this program again")?;
     std::process::exit(status.code().unwrap_or(1))
+}
+
+/// Measures how the kernels of a network that has run are best cut.
+fn tune(session: &Session, engine: &Engine) -> Result<Vec<Cut>> {
+    match engine {
+        Engine::Candle(_) => Ok(Vec::new()),
+        #[cfg(feature = "webgpu")]
+        Engine::WebGpu(context) => Ok(Cut::of(&block_on(session.tune(|| true))?, context)),
+    }
 }
 
 fn software(engine: &Engine) -> bool {

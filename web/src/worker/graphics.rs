@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shared::engine::webgpu::Context;
 use web_sys::DedicatedWorkerGlobalScope;
 
-use super::pause;
+use super::{pause, tuning};
 use crate::messages::Gpu;
 
 /// How often a lost GPU is asked for again, and after how long. A browser restarts its GPU process in about half a second.
@@ -18,8 +18,8 @@ pub struct Graphics(RefCell<Result<Arc<Context>, String>>);
 
 impl Graphics {
     /// Asks the browser for one.
-    pub async fn find() -> Self {
-        Self(Context::new().await.map_err(|e| e.to_string()).into())
+    pub async fn find(scope: &DedicatedWorkerGlobalScope) -> Self {
+        Self(open(scope).await.map_err(|e| e.to_string()).into())
     }
 
     /// The device, or why there is none.
@@ -48,7 +48,7 @@ impl Graphics {
             // First a pause: what failed may be known before its cause.
             pause(scope, RETRY_MS).await.ok()?;
             let why = self.lost()?;
-            match Context::new().await {
+            match open(scope).await {
                 Ok(context) => {
                     *self.0.borrow_mut() = Ok(context);
                     return Some(why);
@@ -58,4 +58,11 @@ impl Graphics {
         }
         None
     }
+}
+
+/// A device that knows what was measured on earlier visits.
+async fn open(scope: &DedicatedWorkerGlobalScope) -> shared::Result<Arc<Context>> {
+    let context = Context::new().await?;
+    tuning::recall(scope, &context).await;
+    Ok(context)
 }

@@ -3,6 +3,8 @@
 mod graphics;
 pub mod pictures;
 pub mod sentences;
+mod store;
+mod tuning;
 mod weights;
 
 use js_sys::ArrayBuffer;

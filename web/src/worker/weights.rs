@@ -8,10 +8,9 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    Cache, CacheStorage, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, RequestCache, RequestInit, Response,
-};
+use web_sys::{DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, RequestCache, RequestInit, Response};
 
+use super::store::Store;
 use crate::channel::thrown;
 use shared::catalogue::Model;
 
@@ -27,15 +26,15 @@ const MOST: u64 = 1 << 30;
 /// A sentence, when they cannot be fetched or are not the ones that the list of models promises.
 pub async fn get(scope: &DedicatedWorkerGlobalScope, model: &Model, tell: &dyn Fn(&[u8])) -> Result<Vec<u8>, String> {
     let address = format!("models/{}?sha256={}", model.file, model.sha256);
-    let cache = open(scope).await;
-    if let Some(cache) = &cache
-        && let Some(bytes) = stored(cache, &address).await
+    let store = Store::open(scope, CACHE).await;
+    if let Some(store) = &store
+        && let Some(bytes) = store.get(&address).await
     {
         if is(model, &bytes) {
             tell(&bytes);
             return Ok(bytes);
         }
-        forget(cache, &address).await;
+        store.forget(&address).await;
     }
     let bytes = fetch(scope, &format!("models/{}", model.file), model, tell).await?;
     if !is(model, &bytes) {
@@ -44,8 +43,10 @@ pub async fn get(scope: &DedicatedWorkerGlobalScope, model: &Model, tell: &dyn F
             model.file
         ));
     }
-    if let Some(cache) = &cache {
-        keep(cache, &address, &bytes).await;
+    if let Some(store) = &store
+        && let Err(error) = store.keep(&address, &bytes).await
+    {
+        web_sys::console::warn_2(&"The weights are not kept for the next visit:".into(), &error);
     }
     Ok(bytes)
 }
@@ -54,33 +55,6 @@ pub async fn get(scope: &DedicatedWorkerGlobalScope, model: &Model, tell: &dyn F
 fn is(model: &Model, bytes: &[u8]) -> bool {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     hex.eq_ignore_ascii_case(&model.sha256)
-}
-
-async fn open(scope: &DedicatedWorkerGlobalScope) -> Option<Cache> {
-    // Absent, not only failing, where the address is insecure.
-    let caches = Reflect::get(scope, &"caches".into()).ok()?.dyn_into::<CacheStorage>().ok()?;
-    JsFuture::from(caches.open(CACHE)).await.ok()?.dyn_into().ok()
-}
-
-async fn stored(cache: &Cache, address: &str) -> Option<Vec<u8>> {
-    let response: Response = JsFuture::from(cache.match_with_str(address)).await.ok()?.dyn_into().ok()?;
-    let buffer = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
-    Some(Uint8Array::new(&buffer).to_vec())
-}
-
-async fn forget(cache: &Cache, address: &str) {
-    // What cannot be deleted is refused again next time.
-    let _ = JsFuture::from(cache.delete_with_str(address)).await;
-}
-
-async fn keep(cache: &Cache, address: &str, bytes: &[u8]) {
-    let put = async {
-        let response = Response::new_with_opt_js_u8_array(Some(&Uint8Array::from(bytes)))?;
-        JsFuture::from(cache.put_with_str(address, &response)).await
-    };
-    if let Err(error) = put.await {
-        web_sys::console::warn_2(&"The weights are not kept for the next visit:".into(), &error);
-    }
 }
 
 async fn fetch(

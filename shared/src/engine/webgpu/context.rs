@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wgpu::util::DeviceExt;
 
 use super::kernels::Geometry;
+use super::lower::Step;
 use super::memory::Precision;
+use super::tuning::{Layer, Tuning};
 use crate::{Error, Result};
 
 /// What a program runs on.
@@ -35,6 +37,7 @@ pub struct Context {
     adapter: AdapterInfo,
     geometry: Geometry,
     precision: Precision,
+    tuning: Mutex<Tuning>,
     submission_work: u64,
     /// By source. A pipeline does not depend on sizes, so a second picture of another size compiles nothing.
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
@@ -98,6 +101,7 @@ impl Context {
             limits,
             geometry: Geometry::of_adapter(software),
             precision: if f16 && !software { Precision::F16 } else { Precision::F32 },
+            tuning: Mutex::default(),
             submission_work: SUBMISSION_WORK,
             adapter: AdapterInfo { name, software, backend, f16 },
             pipelines: Mutex::default(),
@@ -110,9 +114,24 @@ impl Context {
         &self.adapter
     }
 
-    /// How kernels are cut into threads here.
+    /// How kernels are cut into threads here, where no measurement says it better.
     pub fn geometry(&self) -> Geometry {
         self.geometry
+    }
+
+    /// How the kernel of a step is cut into threads.
+    pub(super) fn geometry_of(&self, step: &Step) -> Geometry {
+        Layer::of(step).and_then(|layer| lock(&self.tuning).of(&layer)).unwrap_or(self.geometry)
+    }
+
+    /// What was measured, or learnt, on this device in this precision.
+    pub fn tuning(&self) -> Tuning {
+        lock(&self.tuning).clone()
+    }
+
+    /// Has plans from now on cut their kernels as was measured before, on the same adapter in the same precision.
+    pub fn learn(&self, tuning: &Tuning) {
+        lock(&self.tuning).learn(tuning);
     }
 
     /// What is computed in here.
@@ -164,6 +183,7 @@ impl Context {
             adapter: self.adapter.clone(),
             geometry,
             precision: self.precision,
+            tuning: Mutex::default(),
             submission_work: self.submission_work,
             pipelines: Mutex::default(),
             faults: self.faults.clone(),

@@ -5,6 +5,7 @@
 //!    |        fusion: a list of steps, one kernel each     (lower, shuffle)
 //!    |        placement: steps share few buffers           (memory)
 //!  Plan       pipelines and bind groups made once; a run is a few submissions, mostly one, and one read-back
+//!    |        measurement: how to cut convolutions here     (tuning)
 //! Context     the device, its pipelines, what went wrong
 //! ```
 //!
@@ -23,9 +24,11 @@ mod plan;
 mod repeat;
 mod shuffle;
 mod tensor;
+mod tuning;
 
 pub use context::{AdapterInfo, Context};
 pub use memory::Precision;
 pub use plan::Plan;
 pub use repeat::{Carry, Repeat};
 pub use tensor::{Blanks, Constants, GpuTensor};
+pub use tuning::{Layer, Trial, Tuning};

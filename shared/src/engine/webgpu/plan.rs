@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::kernels::{self, Shape};
+use super::kernels::{self, Geometry, Shape};
 use super::lower::{Step, Value, lower};
 use super::memory::place;
 use super::{Context, GpuTensor};
@@ -19,8 +19,10 @@ pub struct Plan {
     context: Arc<Context>,
     pub(super) inputs: Vec<Given>,
     pub(super) outputs: Vec<Given>,
-    /// Of every submission.
-    dispatches: Vec<Vec<Dispatch>>,
+    pub(super) steps: Vec<Step>,
+    /// What every step writes.
+    results: Vec<wgpu::Buffer>,
+    submissions: Vec<Vec<Dispatch>>,
     memory: u64,
     /// Buffers for reading back that no run uses at the moment. A run that is dropped halfway takes its own with it.
     idle: RefCell<Vec<wgpu::Buffer>>,
@@ -38,7 +40,8 @@ impl Given {
     }
 }
 
-struct Dispatch {
+/// One kernel on its buffers.
+pub(super) struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     groups: [u32; 2],
@@ -82,71 +85,67 @@ impl Plan {
             let label = format!("a tensor {:?}", largest.map(|i| steps[i].dims).unwrap_or_default());
             slots.push(buffer(&label, size, storage | wgpu::BufferUsages::COPY_SRC)?);
         }
-        let results: Vec<&wgpu::Buffer> = placement.slots.iter().map(|&slot| &slots[slot]).collect();
+        let results: Vec<wgpu::Buffer> = placement.slots.iter().map(|&slot| slots[slot].clone()).collect();
         let written = |number| steps.iter().position(|step| step.output == Some(number)).map(|i| results[i].clone());
         let wanted = outputs.iter().enumerate().map(|(number, output)| {
             let buffer = written(number).ok_or_else(|| Error::Gpu("internal: no output".into()))?;
             Ok(Given { buffer, elements: elements(output) })
         });
-        let wanted = wanted.collect::<Result<Vec<_>>>()?;
+        let outputs = wanted.collect::<Result<Vec<_>>>()?;
+        let memory = placement.sizes.iter().sum::<u64>() + given.iter().chain(&outputs).map(Given::bytes).sum::<u64>();
+        let (context, idle) = (context.clone(), RefCell::default());
+        let mut plan = Self { context, inputs: given, outputs, steps, results, submissions: vec![], memory, idle };
+        plan.submissions = plan.cut()?;
+        if cfg!(not(target_arch = "wasm32")) {
+            plan.context.check()?;
+        }
+        Ok(plan)
+    }
 
-        let geometry = context.geometry();
+    /// The dispatches of every submission.
+    fn cut(&self) -> Result<Vec<Vec<Dispatch>>> {
+        let context = &self.context;
         let most = context.limits.max_compute_workgroups_per_dimension;
-        let work: Vec<(usize, Shape, [u32; 2])> = steps
-            .iter()
-            .enumerate()
-            .map(|(i, step)| Ok(kernels::dispatches(step, geometry, most)?.into_iter().map(move |(s, g)| (i, s, g))))
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .flatten()
-            .collect();
-        let shapes = Shapes::new(context, work.iter().map(|(_, shape, _)| shape));
-        let mut dispatches: Vec<Vec<Dispatch>> = Vec::new();
+        // Step, which of its dispatches, sizes and grid.
+        let mut all: Vec<(usize, usize, Shape, [u32; 2])> = Vec::new();
+        for (i, step) in self.steps.iter().enumerate() {
+            let parts = kernels::dispatches(step, context.geometry_of(step), most)?;
+            all.extend(parts.into_iter().enumerate().map(|(part, (shape, groups))| (i, part, shape, groups)));
+        }
+        let shapes = Shapes::new(context, all.iter().map(|(.., shape, _)| shape));
+        let mut submissions: Vec<Vec<Dispatch>> = Vec::new();
         // What the last submission still takes.
         let mut room = 0;
-        let mut part = 0;
-        for (number, &(i, _, groups)) in work.iter().enumerate() {
-            // A step of many dispatches reads one of its inputs in each.
-            part = if number > 0 && work[number - 1].0 == i { part + 1 } else { 0 };
-            let step = &steps[i];
-            let mut reads = Vec::new();
-            for value in kernels::reads(step, part) {
-                reads.push(match value {
-                    Value::Input(number) => given[*number].buffer.clone(),
-                    Value::Constant(tensor, packing) => tensor.buffer(context, *packing)?,
-                    Value::Step(read) => results[*read].clone(),
-                });
-            }
-            let label = kernels::name(step);
-            let pipeline = pipeline(context, step)?;
-            let mut entries = vec![
-                wgpu::BindGroupEntry { binding: 0, resource: shapes.binding(number) },
-                wgpu::BindGroupEntry { binding: 1, resource: results[i].as_entire_binding() },
-            ];
-            let read_entries = (2..).zip(&reads);
-            entries.extend(read_entries.map(|(binding, b)| wgpu::BindGroupEntry { binding, resource: b.as_entire_binding() }));
-            let layout = pipeline.get_bind_group_layout(0);
-            let bindings = wgpu::BindGroupDescriptor { label: Some(label), layout: &layout, entries: &entries };
-            let bindings = context.device.create_bind_group(&bindings);
-            let dispatch = Dispatch { pipeline, bindings, groups };
+        for (number, &(i, part, _, groups)) in all.iter().enumerate() {
+            let step = &self.steps[i];
+            let geometry = context.geometry_of(step);
+            let dispatch = dispatch(context, step, geometry, &self.tensors(i, part)?, shapes.binding(number), groups)?;
             let load = kernels::work(step, part);
-            match dispatches.last_mut() {
+            match submissions.last_mut() {
                 Some(submission) if load <= room => {
                     submission.push(dispatch);
                     room -= load;
                 }
                 _ => {
-                    dispatches.push(vec![dispatch]);
+                    submissions.push(vec![dispatch]);
                     room = context.submission_work().saturating_sub(load);
                 }
             }
         }
-        if cfg!(not(target_arch = "wasm32")) {
-            context.check()?;
+        Ok(submissions)
+    }
+
+    /// What dispatch `part` of step `i` writes, and then what it reads.
+    pub(super) fn tensors(&self, i: usize, part: usize) -> Result<Vec<wgpu::Buffer>> {
+        let mut tensors = vec![self.results[i].clone()];
+        for value in kernels::reads(&self.steps[i], part) {
+            tensors.push(match value {
+                Value::Input(number) => self.inputs[*number].buffer.clone(),
+                Value::Constant(tensor, packing) => tensor.buffer(&self.context, *packing)?,
+                Value::Step(read) => self.results[*read].clone(),
+            });
         }
-        let memory = placement.sizes.iter().sum::<u64>() + given.iter().chain(&wanted).map(Given::bytes).sum::<u64>();
-        let context = context.clone();
-        Ok(Self { context, inputs: given, outputs: wanted, dispatches, memory, idle: RefCell::default() })
+        Ok(tensors)
     }
 
     /// Has the device compile what a plan for `output` would run. The context keeps it, so that a later plan, of any size and with
@@ -156,7 +155,8 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn compile(context: &Context, inputs: &[&GpuTensor], output: &GpuTensor) -> Result<()> {
         context.alive()?;
-        lower(inputs, &[output])?.iter().try_for_each(|step| pipeline(context, step).map(drop))?;
+        let compile = |step: &Step| pipeline(context, step, context.geometry_of(step)).map(drop);
+        lower(inputs, &[output])?.iter().try_for_each(compile)?;
         // Chromium keeps calls back until something is submitted.
         context.queue.submit([]);
         Ok(())
@@ -164,12 +164,12 @@ impl Plan {
 
     /// Kernels that a run dispatches.
     pub fn dispatches(&self) -> usize {
-        self.dispatches.iter().map(Vec::len).sum()
+        self.submissions.iter().map(Vec::len).sum()
     }
 
     /// Submissions that a run is cut into.
     pub fn submissions(&self) -> usize {
-        self.dispatches.len()
+        self.submissions.len()
     }
 
     /// Bytes of GPU memory for tensors, the weights not counted.
@@ -275,10 +275,10 @@ impl Plan {
     pub(super) fn submit(&self, then: impl FnOnce(&mut wgpu::CommandEncoder)) {
         let Context { device, queue, .. } = &*self.context;
         let mut then = Some(then);
-        for (submission, number) in self.dispatches.iter().zip(1..) {
+        for (submission, number) in self.submissions.iter().zip(1..) {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             Self::encode(submission, &mut encoder);
-            if number == self.dispatches.len()
+            if number == self.submissions.len()
                 && let Some(then) = then.take()
             {
                 then(&mut encoder);
@@ -287,7 +287,7 @@ impl Plan {
         }
     }
 
-    fn encode(dispatches: &[Dispatch], encoder: &mut wgpu::CommandEncoder) {
+    pub(super) fn encode<'a>(dispatches: impl IntoIterator<Item = &'a Dispatch>, encoder: &mut wgpu::CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for Dispatch { pipeline, bindings, groups: [x, y] } in dispatches {
             pass.set_pipeline(pipeline);
@@ -298,7 +298,7 @@ impl Plan {
 
     /// Encodes a whole run, for those who encode several for one submission.
     pub(super) fn encode_all(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.dispatches.iter().for_each(|dispatches| Self::encode(dispatches, encoder));
+        self.submissions.iter().for_each(|dispatches| Self::encode(dispatches, encoder));
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -306,20 +306,39 @@ impl Plan {
     }
 }
 
-fn pipeline(context: &Context, step: &Step) -> Result<wgpu::ComputePipeline> {
-    let source = kernels::source(step, context.geometry(), context.precision())?;
+fn pipeline(context: &Context, step: &Step, geometry: Geometry) -> Result<wgpu::ComputePipeline> {
+    let source = kernels::source(step, geometry, context.precision())?;
     // The dispatches of a step differ in what they read, not in how much.
     Ok(context.pipeline(kernels::name(step), source, kernels::reads(step, 0).count()))
 }
 
+/// A step on `tensors`, what it writes first, with the sizes in `shape`.
+pub(super) fn dispatch(
+    context: &Context,
+    step: &Step,
+    geometry: Geometry,
+    tensors: &[wgpu::Buffer],
+    shape: wgpu::BindingResource,
+    groups: [u32; 2],
+) -> Result<Dispatch> {
+    let pipeline = pipeline(context, step, geometry)?;
+    let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: shape }];
+    let tensors = (1..).zip(tensors);
+    entries.extend(tensors.map(|(binding, b)| wgpu::BindGroupEntry { binding, resource: b.as_entire_binding() }));
+    let layout = pipeline.get_bind_group_layout(0);
+    let bindings = wgpu::BindGroupDescriptor { label: Some(kernels::name(step)), layout: &layout, entries: &entries };
+    let bindings = context.device.create_bind_group(&bindings);
+    Ok(Dispatch { pipeline, bindings, groups })
+}
+
 /// The sizes that every dispatch reads, in one uniform buffer.
-struct Shapes {
+pub(super) struct Shapes {
     buffer: wgpu::Buffer,
     stride: u64,
 }
 
 impl Shapes {
-    fn new<'a>(context: &Context, shapes: impl ExactSizeIterator<Item = &'a Shape>) -> Self {
+    pub fn new<'a>(context: &Context, shapes: impl ExactSizeIterator<Item = &'a Shape>) -> Self {
         let size = size_of::<Shape>() as u64;
         let stride = size.next_multiple_of(u64::from(context.limits.min_uniform_buffer_offset_alignment).max(1));
         let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
@@ -334,7 +353,7 @@ impl Shapes {
         Self { buffer, stride }
     }
 
-    fn binding(&self, number: usize) -> wgpu::BindingResource<'_> {
+    pub fn binding(&self, number: usize) -> wgpu::BindingResource<'_> {
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.buffer,
             offset: self.stride * number as u64,

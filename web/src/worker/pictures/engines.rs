@@ -9,10 +9,12 @@ use shared::catalogue::Model;
 use shared::checkpoint::{Checkpoint, Style};
 use shared::models::ImageConfig;
 use shared::session::{self, Session};
+use web_sys::DedicatedWorkerGlobalScope;
 
 use super::hand::Hand;
 use crate::messages::{Choice, Engine};
 use crate::worker::graphics::Graphics;
+use crate::worker::tuning;
 
 /// The engines of this browser.
 pub struct Engines {
@@ -57,8 +59,8 @@ impl Loaded {
 
 impl Engines {
     /// Asks the browser for a GPU.
-    pub async fn find() -> Self {
-        Self { graphics: Graphics::find().await, loaded: RefCell::default() }
+    pub async fn find(scope: &DedicatedWorkerGlobalScope) -> Self {
+        Self { graphics: Graphics::find(scope).await, loaded: RefCell::default() }
     }
 
     /// What `choice` means here.
@@ -115,6 +117,14 @@ impl Engines {
     pub fn warm_up(&self, config: &ImageConfig) {
         // What fails here fails again, and is reported, when the network is loaded.
         let _ = self.graphics.context().map(|context| Session::warm_up(config, &context));
+    }
+
+    /// Measures how the kernels of the network that ran last are best cut, where it is the GPU's; stops when it is no longer `idle`.
+    pub async fn tune(&self, scope: &DedicatedWorkerGlobalScope, idle: impl Fn() -> bool) {
+        let loaded = self.loaded.borrow().clone().filter(|loaded| matches!(loaded.engine, Engine::WebGpu(_)));
+        if let (Some(loaded), Ok(context)) = (loaded, self.graphics.context()) {
+            tuning::measure(scope, &context, &loaded.session, &loaded.sha256, idle).await;
+        }
     }
 
     /// Forgets the network.

@@ -15,7 +15,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::DedicatedWorkerGlobalScope;
 
-use super::listen;
+use super::{listen, pause};
 use crate::channel;
 use crate::messages::pictures::{FileFormat, FromWorker, Sheet, ToWorker};
 use engines::Engines;
@@ -25,6 +25,9 @@ const JPEG_QUALITY: u8 = 92;
 
 /// Rows of a picture that are sent at a time: all of a large one would be 400 MB once more.
 const BAND: usize = 512;
+
+/// After so long without a message, nobody waits for anything.
+const IDLE_MS: i32 = 2_000;
 
 /// What the worker keeps between messages.
 pub struct State {
@@ -38,6 +41,8 @@ pub struct State {
     wanted: Cell<u32>,
     /// Whether the page has lost what is being enlarged and needs it again.
     redraw: Cell<bool>,
+    /// How many messages have come.
+    heard: Cell<u64>,
 }
 
 impl State {
@@ -49,13 +54,15 @@ impl State {
     }
 
     async fn handle(self: Rc<Self>, message: ToWorker, buffer: Option<ArrayBuffer>) {
+        self.heard.set(self.heard.get() + 1);
         match message {
             ToWorker::Open { job } => self.open(job, Picture::decode(&bytes(buffer))),
             ToWorker::OpenPixels { job, width, height } => self.open(job, Picture::from_rgba8(width, height, bytes(buffer))),
             ToWorker::Enlarge { job, model, engine, workers } => {
                 self.wanted.set(job);
-                if let Err(message) = enlarge::run(&self, job, &model, engine, workers).await {
-                    self.send(&FromWorker::Failed { job, message }, None);
+                match enlarge::run(&self, job, &model, engine, workers).await {
+                    Ok(()) => self.tune().await,
+                    Err(message) => self.send(&FromWorker::Failed { job, message }, None),
                 }
             }
             ToWorker::Styles { job, model, engine } => {
@@ -69,8 +76,9 @@ impl State {
                 }
             }
             ToWorker::Restyle { job, model, engine, wish } => {
-                if let Err(message) = restyle::run(&self, job, &model, engine, &wish, buffer).await {
-                    self.send(&FromWorker::Failed { job, message }, None);
+                match restyle::run(&self, job, &model, engine, &wish, buffer).await {
+                    Ok(()) => self.tune().await,
+                    Err(message) => self.send(&FromWorker::Failed { job, message }, None),
                 }
             }
             ToWorker::Stop => self.wanted.set(0),
@@ -81,6 +89,15 @@ impl State {
                 self.picture.take();
                 self.result.take();
             }
+        }
+    }
+
+    /// Measures the GPU, unless somebody asks for something.
+    async fn tune(&self) {
+        let heard = self.heard.get();
+        let idle = || self.heard.get() == heard;
+        if pause(&self.scope, IDLE_MS).await.is_ok() && idle() {
+            self.engines.tune(&self.scope, idle).await;
         }
     }
 
@@ -151,7 +168,7 @@ pub fn start() {
         return hand::serve(scope);
     }
     spawn_local(async move {
-        let engines = Engines::find().await;
+        let engines = Engines::find(&scope).await;
         let gpu = engines.graphics.gpu();
         let state = Rc::new(State {
             scope: scope.clone(),
@@ -161,6 +178,7 @@ pub fn start() {
             adopted: RefCell::default(),
             wanted: Cell::default(),
             redraw: Cell::default(),
+            heard: Cell::default(),
         });
         let listener = state.clone();
         listen(&scope, move |message, buffer| spawn_local(listener.clone().handle(message, buffer)));

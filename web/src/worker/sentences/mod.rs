@@ -246,7 +246,7 @@ pub fn start() {
     console_error_panic_hook::set_once();
     spawn_local(async move {
         let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-        let graphics = Graphics::find().await;
+        let graphics = Graphics::find(&scope).await;
         let state = Rc::new(State { scope: scope.clone(), graphics, loaded: RefCell::default(), wanted: Cell::default() });
         let listener = state.clone();
         listen(&scope, move |message, _| spawn_local(listener.clone().handle(message)));

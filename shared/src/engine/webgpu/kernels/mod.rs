@@ -3,51 +3,23 @@
 //! Sizes are uniforms, not constants of the shader: the same pipeline then serves every layer and every picture, and compiling
 //! one takes 40 ms and more on a software adapter. Only what changes the code is written into it: the geometry, the epilogue.
 
+mod geometry;
 mod template;
+mod variants;
+
+pub use geometry::{Geometry, Shared};
+pub use variants::variants;
 
 use super::lower::{Kernel, Operand, Stage, Step, Value};
 use super::memory::{Packing, Precision};
 use super::tensor::{Map, Zip};
 use crate::tensor::Padding;
 use crate::{Error, Result};
+use geometry::Tile;
 use template::{Values, expand};
 
 /// The widest window that is unrolled: SwiftShader compiles 256 products of four in 2 s.
 const SLIDING: usize = 3;
-
-/// How kernels are cut into threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Geometry {
-    /// Threads in a workgroup.
-    pub workgroup: usize,
-    /// Rows that a thread of a convolution computes.
-    pub pixels: usize,
-    /// Blocks of four output channels that a thread of a convolution computes.
-    pub outputs: usize,
-}
-
-impl Geometry {
-    /// For adapters that are programs on the CPU. SwiftShader gathers every load lane by lane, so reuse is everything: a 3x3
-    /// convolution 64 to 64 takes 926 ms with 4 x 1, 522 with 8 x 1, 433 with 8 x 2.
-    pub const SOFTWARE: Self = Self { workgroup: 64, pixels: 8, outputs: 2 };
-    /// For GPUs: more reuse in registers.
-    pub const HARDWARE: Self = Self { workgroup: 64, pixels: 4, outputs: 2 };
-
-    /// The better one for an adapter.
-    pub fn of_adapter(software: bool) -> Self {
-        if software { Self::SOFTWARE } else { Self::HARDWARE }
-    }
-
-    /// For a convolution: no more rows than there are, in steps of two, so that variants stay few.
-    fn pixels(self, height: usize) -> usize {
-        self.pixels.min(height.next_power_of_two()).max(1)
-    }
-
-    /// For a convolution: no more blocks than there are.
-    fn outputs(self, channels: usize) -> usize {
-        self.outputs.min(channels.div_ceil(4)).max(1)
-    }
-}
 
 /// Declares the uniforms of a dispatch once, for Rust and for WGSL.
 macro_rules! uniforms {
@@ -147,6 +119,13 @@ pub(super) fn work(step: &Step, part: usize) -> u64 {
     }
 }
 
+/// What a workgroup of a step holds, where its threads share.
+fn tile(step: &Step, geometry: Geometry) -> Option<Tile> {
+    let Kernel::Conv2d { kernel, stride, .. } = step.kernel else { return None };
+    let [_, channels, height, width] = step.computed();
+    slides(kernel, stride).then(|| geometry.tile(kernel, channels, height, width)).flatten()
+}
+
 /// The WGSL of a step.
 pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> Result<String> {
     let cat = step.kernel.joins();
@@ -178,7 +157,7 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
     // Parameters are f32 in every precision, what a step has computed is not.
     let scale = if matches!(step.kernel, Kernel::ScaleAndShift { computed: true, .. }) { "real" } else { "f32" };
     let scalar = if step.single() { "f32" } else { "real" };
-    let values = Values::default()
+    let mut values = Values::default()
         .number("HALF", usize::from(half))
         .text("SUM", if half { "part" } else { "sum" })
         .number("CONV", usize::from(conv))
@@ -208,7 +187,22 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
         .text("SHAPE", Shape::WGSL)
         .text("EPILOGUE", epilogue(before, &step.operands, false))
         .text("SHUFFLED", epilogue(after, &step.operands, true));
-    Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel_source(step.kernel).1, &values)?)
+    let mut template = kernel_source(step.kernel).1;
+    if let Some(tile) = tile(step, geometry) {
+        template = include_str!("conv2d_shared.wgsl");
+        let Shared { columns, strips, sets } = tile.shared;
+        let [high, wide] = tile.patch;
+        let numbers =
+            [("COLUMNS", columns), ("STRIPS", strips), ("SETS", sets), ("TALL", tile.rows), ("HIGH", high), ("WIDE", wide)];
+        values = numbers.into_iter().fold(values, |values, (name, number)| values.number(name, number));
+        values = values
+            .number("DEPTH", tile.depth)
+            .number("BLOCKS", tile.blocks())
+            .number("WINDOW", tile.weights)
+            .number("PATCH", tile.patch_length())
+            .number("WEIGHTS", tile.weights_length());
+    }
+    Ok(expand(include_str!("common.wgsl"), &values)? + &expand(template, &values)?)
 }
 
 /// The buffers that the epilogue reads.
@@ -297,6 +291,9 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
             _ => 1,
         };
         let groups = match step.kernel {
+            Kernel::Conv2d { .. } if let Some(tile) = tile(step, geometry) => {
+                n * blocks.div_ceil(tile.blocks()) * tile.tiles(h, w)
+            }
             Kernel::Conv2d { .. } => {
                 let strips = h.div_ceil(geometry.pixels(h)) * w;
                 n * blocks.div_ceil(geometry.outputs(c)) * strips.div_ceil(geometry.workgroup)
@@ -358,113 +355,6 @@ fn fold(groups: usize, most: u32, workgroup: usize) -> Option<[u32; 2]> {
         return None;
     }
     Some([row as u32, rows as u32])
-}
-
-/// Every kind of shader that plans are made of, with a name: every kernel, geometry, store and epilogue, and the longest
-/// epilogue. For validation.
-///
-/// # Errors
-/// When a template is broken.
-pub fn variants() -> Result<Vec<(String, String)>> {
-    let picture = (Value::Input(0), [1, 5, 4, 4]);
-    let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
-    kernels.extend([None, Some([1, 1])].map(|mask| Kernel::AttentionScores { mask }));
-    kernels.extend([Kernel::Softmax, Kernel::Attend, Kernel::LayerNorm { epsilon: 1e-5f32.to_bits() }]);
-    kernels.extend([Kernel::Take(1), Kernel::Put(2), Kernel::BeamMerge(5), Kernel::MaxPool { kernel: 3, stride: 2 }]);
-    for (kernel, padding) in [(3, Padding::Zeros(1)), (3, Padding::Reflect(1)), (1, Padding::Zeros(0)), (5, Padding::Reflect(2))]
-    {
-        let variants = [(false, 1), (true, 1), (true, 2)];
-        kernels.extend(variants.map(|(bias, enlarged)| Kernel::Conv2d { kernel, stride: 1, padding, bias, enlarged }));
-    }
-    let affine = Map::Affine(-1e30, f32::MIN_POSITIVE);
-    let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Tanh, affine];
-    let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
-    for zip in [Zip::Add, Zip::Sub, Zip::Mul] {
-        let zips = [(false, 1), (true, 1), (false, 2), (true, 3)];
-        stages.extend(zips.map(|(reversed, factor)| (Stage::Zip { zip, operand: 0, reversed }, factor)));
-    }
-    stages.push((Stage::Normalise { operand: 0 }, 1));
-    let mut epilogues: Vec<(Vec<Stage>, Vec<usize>)> = vec![(vec![], vec![])];
-    epilogues.extend(stages.iter().map(|&(stage, factor)| match stage {
-        Stage::Map(_) | Stage::PixelShuffle(_) => (vec![stage], vec![]),
-        Stage::Zip { .. } | Stage::Normalise { .. } => (vec![stage], vec![factor]),
-    }));
-    let zip = |operand| Stage::Zip { zip: Zip::Add, operand, reversed: false };
-    let longest = (0..super::lower::MAX_OPERANDS).flat_map(|i| [zip(i), stages[i].0]).collect();
-    epilogues.push((longest, (1..=super::lower::MAX_OPERANDS).collect()));
-
-    let mut all = Vec::new();
-    let cuts = [Geometry::SOFTWARE, Geometry::HARDWARE];
-    for (geometry, precision) in cuts.into_iter().flat_map(|g| [Precision::F32, Precision::F16].map(|p| (g, p))) {
-        for &kernel in &kernels {
-            let inputs = match kernel {
-                Kernel::Conv2d { bias, .. } => 2 + usize::from(bias),
-                Kernel::AttentionScores { mask } => 2 + usize::from(mask.is_some()),
-                Kernel::Attend | Kernel::Take(_) | Kernel::BeamMerge(_) => 2,
-                Kernel::LayerNorm { .. } | Kernel::Put(_) => 3,
-                _ => 1,
-            };
-            for (epilogue, factors) in &epilogues {
-                for (planar, features_last) in [(false, false), (true, false), (true, true)] {
-                    let operand = |&factor: &usize| Operand { value: Value::Input(0), factor };
-                    let step = Step {
-                        kernel,
-                        inputs: vec![picture.clone(); inputs],
-                        epilogue: epilogue.clone(),
-                        operands: factors.iter().map(operand).collect(),
-                        dims: [1, 5, 4, 4],
-                        output: planar.then_some(0),
-                        features_last,
-                    };
-                    all.push((
-                        format!(
-                            "{kernel:?} {epilogue:?} planar {planar}, features last {features_last} {geometry:?} {precision:?}"
-                        ),
-                        source(&step, geometry, precision)?,
-                    ));
-                }
-            }
-        }
-        for (r, planar, dims) in [(2, true, [1, 3, 4, 4]), (3, true, [1, 3, 9, 6]), (4, false, [2, 8, 8, 4])] {
-            let kernel = Kernel::Conv2d { kernel: 3, stride: 1, padding: Padding::Zeros(1), bias: true, enlarged: 1 };
-            for zip in [Zip::Add, Zip::Sub] {
-                let stage = |operand| Stage::Zip { zip, operand, reversed: true };
-                let epilogue = vec![stage(0), Stage::PixelShuffle(r), Stage::Map(Map::Silu), stage(1), stage(2)];
-                let operands = [1, 1, r].map(|factor| Operand { value: Value::Input(0), factor }).into();
-                let step = Step {
-                    kernel,
-                    inputs: vec![picture.clone(); 3],
-                    epilogue,
-                    operands,
-                    dims,
-                    output: planar.then_some(0),
-                    features_last: false,
-                };
-                all.push((
-                    format!("conv2d {zip:?} shuffled by {r}, planar {planar} {geometry:?} {precision:?}"),
-                    source(&step, geometry, precision)?,
-                ));
-            }
-        }
-        for (kernel, inputs) in [
-            (Kernel::Moments, 1),
-            (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits(), computed: false }, 4),
-            (Kernel::ScaleAndShift { epsilon: 1e-5f32.to_bits(), computed: true }, 4),
-            (Kernel::BeamParts { beam: 5, end: 2 }, 1),
-        ] {
-            let (inputs, epilogue, operands) = (vec![picture.clone(); inputs], vec![], vec![]);
-            let step = Step { kernel, inputs, epilogue, operands, dims: [1, 16, 1, 2], output: None, features_last: false };
-            all.push((format!("{kernel:?} {geometry:?} {precision:?}"), source(&step, geometry, precision)?));
-        }
-        let (epilogue, operands) = (vec![], vec![]);
-        let (inputs, dims) = (vec![picture.clone(); 2], [1, 10, 4, 4]);
-        let mut cat = Step { kernel: Kernel::CatChannels, inputs, epilogue, operands, dims, output: None, features_last: false };
-        for kernel in [Kernel::CatChannels, Kernel::CatTime(2)] {
-            cat.kernel = kernel;
-            all.push((format!("{kernel:?} {geometry:?} {precision:?}"), source(&cat, geometry, precision)?));
-        }
-    }
-    Ok(all)
 }
 
 #[cfg(test)]
