@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::{Error, Result};
 use crate::picture::Picture;
 
 /// For one output position: where its inputs are and what they weigh.
@@ -80,16 +80,51 @@ pub fn imresize(plane: &[f32], [height, width]: [usize; 2], [out_height, out_wid
 /// # Errors
 /// [`crate::Error::Picture`] when it would be empty.
 pub fn resized(picture: &Picture, width: usize, height: usize) -> Result<Picture> {
+    if width == 0 || height == 0 {
+        return Err(Error::Picture(format!("a picture cannot be made {width} x {height} pixels")));
+    }
     let from = [picture.height(), picture.width()];
     let plane = |c| imresize(&picture.planes(picture.bounds(), c, 1), from, [height, width]);
     let planes: Vec<f32> = (0..3).flat_map(plane).collect();
     Picture::from_planes(width, height, &planes)
 }
 
+/// A length for one side of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// For the longer one.
+    Longer(usize),
+    /// For the shorter one.
+    Shorter(usize),
+}
+
+/// RGB of a picture resized in proportion, so that one side has that length.
+///
+/// # Errors
+/// [`crate::Error::Picture`] when the length is 0.
+pub fn scaled(picture: &Picture, side: Side) -> Result<Picture> {
+    let (width, height) = (picture.width(), picture.height());
+    let (from, to) = match side {
+        Side::Longer(to) => (width.max(height), to),
+        Side::Shorter(to) => (width.min(height), to),
+    };
+    let size = |size: usize| size.saturating_mul(to).div_ceil(from.max(1));
+    resized(picture, size(width), size(height))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn no_side_of_a_scaled_picture_is_lost() {
+        let picture = Picture::from_planes(400, 3, &vec![0.5; 3 * 1200]).unwrap();
+        let size = |side| scaled(&picture, side).map(|p| (p.width(), p.height()));
+        assert_eq!(size(Side::Longer(100)).unwrap(), (100, 1));
+        assert_eq!(size(Side::Shorter(6)).unwrap(), (800, 6));
+        assert!(size(Side::Longer(0)).is_err());
+    }
 
     fn weights(tap: &Tap, input: usize) -> Vec<f32> {
         let mut dense = vec![0.0; input];

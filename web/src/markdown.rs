@@ -13,6 +13,13 @@ pub enum Block {
     Table(Vec<Vec<Vec<Span>>>),
     /// Between fences.
     Code(String),
+    /// `![what it shows](file.jpg)`, a file beside the card.
+    Picture {
+        /// For those who do not see it.
+        shows: String,
+        /// Its name.
+        file: String,
+    },
 }
 
 /// A part of a line.
@@ -38,6 +45,7 @@ pub fn parse(text: &str) -> Vec<Block> {
             || is_heading(trimmed)
             || trimmed.starts_with("```")
             || is_item(trimmed)
+            || picture(trimmed).is_some()
             || trimmed.starts_with('|');
         if starts_block && !paragraph.is_empty() {
             blocks.push(Block::Paragraph(spans(&std::mem::take(&mut paragraph))));
@@ -49,6 +57,8 @@ pub fn parse(text: &str) -> Vec<Block> {
         } else if trimmed.starts_with("```") {
             let code: Vec<&str> = lines.by_ref().take_while(|l| !l.trim_start().starts_with("```")).collect();
             blocks.push(Block::Code(code.join("\n")));
+        } else if let Some(picture) = picture(trimmed) {
+            blocks.push(picture);
         } else if is_item(trimmed) {
             let mut item = trimmed[2..].trim().to_owned();
             // A line that is indented goes on with the item.
@@ -87,6 +97,14 @@ fn is_heading(line: &str) -> bool {
 
 fn is_item(line: &str) -> bool {
     line.starts_with("- ") || line.starts_with("* ")
+}
+
+/// A line that is a picture. Its file lies beside the card, so its name is no path.
+fn picture(line: &str) -> Option<Block> {
+    let (shows, file) = line.strip_prefix("![")?.strip_suffix(')')?.split_once("](")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let named = !file.is_empty() && !file.starts_with('.') && file.chars().all(plain);
+    named.then(|| Block::Picture { shows: shows.to_owned(), file: file.to_owned() })
 }
 
 fn spans(text: &str) -> Vec<Span> {
@@ -135,6 +153,15 @@ mod tests {
             Block::Code("# raw".into()),
         ];
         assert_eq!(parse(card), expected);
+    }
+
+    #[test]
+    fn a_picture_lies_beside_the_card() {
+        let picture = Block::Picture { shows: "Two [of] them".into(), file: "a-b.jpg".into() };
+        assert_eq!(parse("Text\n![Two [of] them](a-b.jpg)"), [Block::Paragraph(vec![text("Text")]), picture]);
+        for elsewhere in ["![x](../a.jpg)", "![x](https://example.org/a.jpg)", "![x](.a)", "![x]()", "![x](a.jpg"] {
+            assert_eq!(parse(elsewhere), [Block::Paragraph(vec![text(elsewhere)])]);
+        }
     }
 
     #[test]

@@ -9,11 +9,17 @@ use shared::models::{AdaInConfig, ImageConfig, TransformNetConfig};
 
 use super::evaluate::{Scores, mean};
 
-/// The model card, in Markdown.
+/// The model card, in Markdown; `pictures` lie beside it, and say what they show.
 ///
 /// # Errors
 /// When the network is not one that restyles.
-pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &str) -> Result<String> {
+pub fn card(
+    model: &Model,
+    checkpoint: &Checkpoint,
+    scores: &[Scores],
+    tested: &str,
+    pictures: &[(String, String)],
+) -> Result<String> {
     let Model { name, parameters, bytes, file, .. } = model;
     let (purpose, network, losses, limits) = match checkpoint.image()? {
         ImageConfig::TransformNet(network) => (
@@ -34,6 +40,9 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &[Scores], tested: &
     for style in &checkpoint.metadata.styles {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "- `{}`: {}", style.name, style.title);
+    }
+    for (file, shows) in pictures {
+        let _ = writeln!(text, "\n![{shows}]({file})");
     }
     let _ = write!(
         text,

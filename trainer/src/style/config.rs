@@ -10,13 +10,14 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use shared::Scope;
 use shared::checkpoint::{Checkpoint, Dense, Style};
+use shared::imresize::{Side, scaled};
 use shared::models::{ImageConfig, ImageNetwork, TransformNetConfig};
 use tracing::info;
 
 use super::crops::Crops;
 use super::judge::{Judge, Objective, Statistics};
 use super::photos::Photos;
-use super::pictures::{scaled, tensor};
+use super::pictures::tensor;
 use super::task::Restyling;
 use crate::data::folder;
 use crate::learner::Run;
@@ -160,7 +161,7 @@ impl Config {
     }
 
     fn wanted(&self, style: &StylePicture, judge: &Judge, device: &Device) -> Result<Statistics> {
-        let picture = scaled(&folder::read(&style.picture)?, self.style_size, true)?;
+        let picture = scaled(&folder::read(&style.picture)?, Side::Shorter(self.style_size))?;
         judge.style(&tensor(&picture, device)?).with_context(|| style.picture.display().to_string())
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use serde::Serialize;
 use shared::checkpoint::Checkpoint;
+use shared::imresize::{Side, scaled};
 use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
 
@@ -13,7 +14,7 @@ use super::adain::styles::complete;
 use super::config::StylePicture;
 use super::judge::{Judge, Statistics, number};
 use super::lpips::Lpips;
-use super::pictures::{scaled, tensor};
+use super::pictures::tensor;
 use crate::data::folder;
 
 /// Relative losses of one style, means over photos.
@@ -74,7 +75,7 @@ pub fn measure(checkpoint: &Checkpoint, test: &Test, device: &Device, progress: 
     ensure!(!photos.is_empty(), "{}: no photo to measure on", test.data.display());
     let style = |StylePicture { name, picture }: &StylePicture| -> Result<(Scores, Look, Statistics)> {
         let look = Look::new(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
-        let wanted = test.judge.style(&tensor(&scaled(&folder::read(picture)?, test.style_size, true)?, device)?)?;
+        let wanted = test.judge.style(&tensor(&scaled(&folder::read(picture)?, Side::Shorter(test.style_size))?, device)?)?;
         let lpips = test.lpips.map(|_| 0.0);
         Ok((Scores { name: name.clone(), content: 0.0, style: 0.0, before: 0.0, lpips }, look, wanted))
     };

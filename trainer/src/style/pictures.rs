@@ -1,6 +1,6 @@
 //! Pictures as tensors, at the size that is wanted.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use candle_core::{Device, Tensor};
 use shared::engine::candle::values;
 use shared::imresize::resized;
@@ -33,18 +33,6 @@ pub fn picture(tensor: &Tensor) -> Result<Picture> {
 /// When that is none.
 pub fn white(side: usize) -> Result<Picture> {
     Ok(Picture::from_planes(side, side, &vec![1.0; 3 * side * side])?)
-}
-
-/// Resized so that its longer side, or with `short` its shorter one, has so many pixels.
-///
-/// # Errors
-/// When that is none.
-pub fn scaled(picture: &Picture, side: usize, short: bool) -> Result<Picture> {
-    ensure!(side > 0, "a picture of no pixel");
-    let (width, height) = (picture.width(), picture.height());
-    let from = if short { width.min(height) } else { width.max(height) };
-    let to = |size: usize| (size * side).div_ceil(from).max(1);
-    Ok(resized(picture, to(width), to(height))?)
 }
 
 /// The square in the middle, `side` pixels wide.

@@ -66,6 +66,18 @@ fn render(parent: &Element, block: &Block) -> Result<(), JsValue> {
             }
             list
         }
+        Block::Picture { shows, file } => {
+            let picture = element("img", "", "")?;
+            for (name, value) in [("loading", "lazy"), ("alt", shows), ("src", &format!("models/{file}"))] {
+                picture.set_attribute(name, value)?;
+            }
+            let caption = element("figcaption", "", shows)?;
+            // Who hears the picture's description need not hear it twice.
+            caption.set_attribute("aria-hidden", "true")?;
+            let figure = element("figure", "", "")?;
+            figure.append_with_node_2(&picture, &caption)?;
+            figure
+        }
         Block::Table(rows) => {
             let table = element("table", "", "")?;
             for (i, row) in rows.iter().enumerate() {

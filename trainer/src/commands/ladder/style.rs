@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use clap::Args;
 use shared::checkpoint::Checkpoint;
+use shared::imresize::{Side, scaled};
 use shared::picture::{Format, Picture};
 use shared::pipeline::restyle::{Look, restyle};
 use shared::session::{Engine, Session};
@@ -19,7 +20,7 @@ use crate::style::adain::styles::complete;
 use crate::style::config::StylePicture;
 use crate::style::gatys::{Mover, Optimisation};
 use crate::style::judge::{Judge, Statistics, number};
-use crate::style::pictures::{GAP, picture, resized_square, scaled, tensor, white};
+use crate::style::pictures::{GAP, picture, resized_square, tensor, white};
 
 const EXAMPLES: &str = "Example:
   trainer ladder style --weights web/models/style.safetensors --judge vgg.safetensors --data BSDS500/val --count 3 \\
@@ -102,7 +103,7 @@ impl Style {
         for StylePicture { name, picture: file } in &self.style {
             bar.set_message(name.clone());
             let painting = folder::read(file)?;
-            let wanted = judge.style(&tensor(&scaled(&painting, self.style_size, true)?, &device)?)?;
+            let wanted = judge.style(&tensor(&scaled(&painting, Side::Shorter(self.style_size))?, &device)?)?;
             let look = Look::new(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
             let thumbnail = resized_square(&painting, size)?;
             columns.iter_mut().for_each(|column| column.push(thumbnail.clone()));

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use shared::catalogue::{OWN_STYLE, STYLE};
 use shared::checkpoint::Checkpoint;
@@ -10,6 +10,7 @@ use shared::session::Engine;
 use crate::commands::eval::StyleTest;
 use crate::device::Choice;
 use crate::publish::{Entry, publish, rounded};
+use crate::runs::write_atomically;
 use crate::style::adain::styles::complete;
 use crate::style::card::card;
 use crate::style::config::StylePicture;
@@ -40,6 +41,9 @@ pub struct Style {
     /// The photos of the test in words, for the model card.
     #[arg(long, value_name = "TEXT", default_value = "photos that were kept back")]
     tested_on: String,
+    /// A picture for the model card, with what it shows; may be given again.
+    #[arg(long, value_name = "FILE=TEXT", value_parser = picture)]
+    picture: Vec<(PathBuf, String)>,
     /// The page's folder of models.
     #[arg(long, value_name = "DIR", default_value = "web/models")]
     models: PathBuf,
@@ -50,6 +54,12 @@ pub struct Style {
 
 fn title(text: &str) -> Result<(String, String), String> {
     text.split_once('=').map(|(name, title)| (name.to_owned(), title.to_owned())).ok_or_else(|| "must be NAME=TITLE".to_owned())
+}
+
+fn picture(text: &str) -> Result<(PathBuf, String)> {
+    let (file, shows) = text.split_once('=').context("must be FILE=TEXT")?;
+    ensure!(!shows.contains(['[', ']', '\n']), "what it shows is one line without brackets");
+    Ok((PathBuf::from(file), shows.to_owned()))
 }
 
 impl Style {
@@ -77,6 +87,13 @@ impl Style {
         checkpoint.metadata.metrics.extend(metrics.map(|(name, value)| (name.to_owned(), rounded(value))));
         let task = if matches!(checkpoint.image()?, ImageConfig::AdaIn(_)) { OWN_STYLE } else { STYLE };
         let entry = Entry { task, name: task.to_owned(), scale: 1, quality: String::new() };
-        publish(&self.models, entry, &checkpoint, |model| card(model, &checkpoint, &scores, &self.tested_on))
+        let mut pictures = Vec::new();
+        for (file, shows) in &self.picture {
+            let name = format!("{task}-{}", file.file_name().unwrap_or_default().to_string_lossy().replace(' ', "-"));
+            let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+            write_atomically(&self.models.join(&name), &bytes)?;
+            pictures.push((name, shows.clone()));
+        }
+        publish(&self.models, entry, &checkpoint, |model| card(model, &checkpoint, &scores, &self.tested_on, &pictures))
     }
 }

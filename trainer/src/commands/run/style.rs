@@ -2,17 +2,19 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use shared::picture::Format;
+use shared::checkpoint;
+use shared::imresize::{Side, scaled};
+use shared::picture::{Format, Picture};
 use shared::pipeline::restyle::{Look, restyle};
 use shared::session::Session;
 use tracing::info;
 
-use crate::commands::{Network, writable};
+use crate::commands::{Network, progress_bar, stem, writable};
 use crate::data::folder;
-use crate::runs::write_atomically;
+use crate::runs::{sheet, write_atomically};
 use crate::style::adain::styles::take;
 use crate::style::config::StylePicture;
-use crate::style::pictures::scaled;
+use crate::style::pictures::{GAP, resized_square};
 
 const EXAMPLES: &str = "Examples:
   trainer run style --weights web/models/style.safetensors --list
@@ -20,7 +22,12 @@ const EXAMPLES: &str = "Examples:
   trainer run style --weights web/models/style.safetensors --style starry_night:0.6,great_wave:0.4 --strength 0.8 \\
     --keep-colours --size 1024 photo.jpg -o blend.jpg --engine webgpu
   A picture of one's own as style, with a network that takes any:
-    trainer run style --weights web/models/own-style.safetensors --take mosaic.jpg photo.jpg -o mosaic.png";
+    trainer run style --weights web/models/own-style.safetensors --take mosaic.jpg photo.jpg -o mosaic.png
+  Every style beside each other:
+    trainer run style --weights web/models/style.safetensors --sheet photo.jpg other.jpg -o sheet.jpg";
+
+/// Side of the squares of a sheet.
+const SQUARE: u32 = 256;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,7 +38,7 @@ pub struct Style {
     #[arg(long)]
     list: bool,
     /// Styles, each with its part; without parts all count the same.
-    #[arg(long, value_name = "NAME[:PART]", value_delimiter = ',', value_parser = style_part, required_unless_present_any = ["list", "take"])]
+    #[arg(long, value_name = "NAME[:PART]", value_delimiter = ',', value_parser = style_part, required_unless_present_any = ["list", "take", "sheet"])]
     style: Vec<(String, f32)>,
     /// A picture whose style to take, and its name for --style; may be given again. Without a name it is called as the file is;
     /// without --style the pictures that are taken are the style.
@@ -50,9 +57,13 @@ pub struct Style {
     /// are large in a small picture, and memory grows with the size [default: as it is].
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16384))]
     size: Option<u32>,
-    /// The picture.
+    /// Write a sheet: a row for every picture, cut to a square, as it is and in every style alone, of --style or of all; --size is a
+    /// square's side [default: 256].
+    #[arg(long)]
+    sheet: bool,
+    /// The picture; with --sheet one or several.
     #[arg(required_unless_present = "list")]
-    input: Option<PathBuf>,
+    input: Vec<PathBuf>,
     /// Where to write it; the ending says the format: png, jpg or webp.
     #[arg(short, long, value_name = "FILE", required_unless_present = "list")]
     output: Option<PathBuf>,
@@ -81,35 +92,72 @@ impl Style {
             checkpoint = take(&checkpoint, &session, &self.take, self.style_size as usize).with_context(named)?;
             session = Session::new(&checkpoint, self.network.place.open()?).with_context(named)?;
         }
-        let parts = match self.style.is_empty() {
-            true => self.take.iter().map(|style| (style.name.clone(), 1.0)).collect(),
-            false => self.style,
-        };
         let styles = &checkpoint.metadata.styles;
         if styles.is_empty() {
             bail!("{}: it holds no styles; one for any style takes them by --take", self.network.weights.display());
         }
-        let (Some(input), Some(output), false) = (self.input, self.output, self.list) else {
+        let (Some(output), false) = (&self.output, self.list) else {
             let width = styles.iter().map(|style| style.name.len()).max().unwrap_or_default();
             styles.iter().for_each(|style| println!("{:width$}  {}", style.name, style.title));
             return Ok(());
         };
-        let look = Look { keep_colours: self.keep_colours, ..Look::new(styles, &parts, self.strength)? };
-        let Some(format) = Format::from_path(&output) else {
+        let Some(format) = Format::from_path(output) else {
             bail!("{}: its ending must be png, jpg or webp", output.display());
         };
-        writable(&output)?;
-        let picture = folder::read(&input)?;
-        let picture = match self.size {
-            Some(size) => scaled(&picture, size as usize, false)?,
-            None => picture,
-        };
+        writable(output)?;
         let began = std::time::Instant::now();
-        let result = pollster::block_on(restyle(&session, &picture, &look));
-        let result = result.with_context(|| input.display().to_string())?;
-        write_atomically(&output, &result.encode(format)?)?;
+        let result = match (&self.input[..], self.sheet) {
+            (inputs, true) => self.contact_sheet(&session, styles, inputs)?,
+            ([input], false) => {
+                let picture = folder::read(input)?;
+                let picture = match self.size {
+                    Some(size) => scaled(&picture, Side::Longer(size as usize))?,
+                    None => picture,
+                };
+                let look = self.look(styles, &self.parts(styles))?;
+                pollster::block_on(restyle(&session, &picture, &look)).with_context(|| input.display().to_string())?
+            }
+            _ => bail!("several pictures: --sheet puts them beside each other, or name one"),
+        };
+        write_atomically(output, &result.encode(format)?)?;
         let seconds = began.elapsed().as_secs_f64();
         info!("{} x {} in {seconds:.1} s: {}", result.width(), result.height(), output.display());
         Ok(())
+    }
+
+    /// The styles that are asked for: those of --style, else those that were taken, else all.
+    fn parts(&self, styles: &[checkpoint::Style]) -> Vec<(String, f32)> {
+        let alike = |name: &String| (name.clone(), 1.0);
+        match (&self.style[..], &self.take[..]) {
+            ([], []) => styles.iter().map(|style| alike(&style.name)).collect(),
+            ([], taken) => taken.iter().map(|style| alike(&style.name)).collect(),
+            (named, _) => named.to_vec(),
+        }
+    }
+
+    fn look(&self, styles: &[checkpoint::Style], parts: &[(String, f32)]) -> Result<Look> {
+        Ok(Look { keep_colours: self.keep_colours, ..Look::new(styles, parts, self.strength)? })
+    }
+
+    fn contact_sheet(&self, session: &Session, styles: &[checkpoint::Style], inputs: &[PathBuf]) -> Result<Picture> {
+        let parts = self.parts(styles);
+        let looks = parts.iter().map(|part| self.look(styles, std::slice::from_ref(part))).collect::<Result<Vec<_>>>()?;
+        let bar = progress_bar("{elapsed_precise} {wide_bar} {pos}/{len} {msg}");
+        bar.set_length((inputs.len() * looks.len()) as u64);
+        let mut squares = Vec::new();
+        for input in inputs {
+            let square = resized_square(&folder::read(input)?, self.size.unwrap_or(SQUARE) as usize)?;
+            bar.set_message(stem(input));
+            for look in &looks {
+                let restyled = pollster::block_on(restyle(session, &square, look));
+                squares.push(restyled.with_context(|| input.display().to_string())?);
+                bar.inc(1);
+            }
+            let first = squares.len() - looks.len();
+            squares.insert(first, square);
+        }
+        bar.finish_and_clear();
+        info!("from left to right: as it is, {}", parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "));
+        sheet(&squares.iter().collect::<Vec<_>>(), 1 + looks.len(), GAP)
     }
 }

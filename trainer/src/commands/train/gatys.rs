@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 use shared::imresize::resized;
+use shared::imresize::{Side, scaled};
 use shared::picture::{Format, Picture};
 use shared::pipeline::restyle::recolour;
 use tracing::info;
@@ -17,7 +18,7 @@ use crate::runs::{sheet, write_atomically};
 use crate::seed;
 use crate::style::gatys::{Mover, Optimisation, Point};
 use crate::style::judge::{Judge, Statistics};
-use crate::style::pictures::{GAP, picture, scaled, tensor};
+use crate::style::pictures::{GAP, picture, tensor};
 
 const EXAMPLES: &str = "Examples:
   One picture in the style of another, to runs/gatys:
@@ -140,9 +141,9 @@ impl Pictures {
     /// # Errors
     /// When a picture is too small for the network.
     pub fn at(&self, judge: &Judge, size: usize, device: &Device) -> Result<(Tensor, Statistics)> {
-        let content = scaled(&self.content, size, false)?;
+        let content = scaled(&self.content, Side::Longer(size))?;
         let short = content.width().min(content.height());
-        let style = |(style, _): &(Picture, f64)| judge.style(&tensor(&scaled(style, short, true)?, device)?);
+        let style = |(style, _): &(Picture, f64)| judge.style(&tensor(&scaled(style, Side::Shorter(short))?, device)?);
         let styles: Vec<Statistics> = self.styles.iter().map(style).collect::<Result<_>>()?;
         let sum: f64 = self.styles.iter().map(|(_, part)| part).sum();
         let parts: Vec<f64> = self.styles.iter().map(|(_, part)| part / sum).collect();

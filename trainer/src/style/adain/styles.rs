@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result};
 use shared::checkpoint::{Checkpoint, Style};
+use shared::imresize::{Side, scaled};
 use shared::models::ImageConfig;
 use shared::pipeline::adopt;
 use shared::session::{Engine, Session};
 
 use crate::data::folder;
 use crate::style::config::{StylePicture, title};
-use crate::style::pictures::scaled;
 
 /// `checkpoint`, which `session` runs, with the styles of these pictures too, whose shorter side becomes `size`.
 ///
@@ -17,7 +17,7 @@ use crate::style::pictures::scaled;
 pub fn take(checkpoint: &Checkpoint, session: &Session, styles: &[StylePicture], size: usize) -> Result<Checkpoint> {
     styles.iter().try_fold(checkpoint.clone(), |checkpoint, StylePicture { name, picture }| {
         let style = Style { name: name.clone(), title: title(name) };
-        let scaled = scaled(&folder::read(picture)?, size, true)?;
+        let scaled = scaled(&folder::read(picture)?, Side::Shorter(size))?;
         pollster::block_on(adopt(&checkpoint, session, style, &scaled)).with_context(|| picture.display().to_string())
     })
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use js_sys::ArrayBuffer;
 use shared::catalogue::{Model, OWN_STYLE};
 use shared::checkpoint::{Checkpoint, Style};
-use shared::imresize::resized;
+use shared::imresize::{Side, scaled};
 use shared::picture::Picture;
 use shared::pipeline::adopt;
 use shared::pipeline::restyle::{Look, restyle};
@@ -44,8 +44,7 @@ pub async fn adopt_style(
     buffer: Option<ArrayBuffer>,
 ) -> Result<(), String> {
     let picture = Picture::decode(&bytes(buffer)).map_err(|e| e.to_string())?;
-    let side = STYLE_SIDE * picture.width().max(picture.height()) / picture.width().min(picture.height()).max(1);
-    let picture = shrunk(Rc::new(picture), side).map_err(|e| e.to_string())?;
+    let picture = scaled(&picture, Side::Shorter(STYLE_SIDE)).map_err(|e| e.to_string())?;
     let (loaded, _) = load(state, job, model, Choice::Cpu).await?;
     let known = state.adopted.borrow().clone();
     let before = match known {
@@ -126,11 +125,8 @@ async fn load(state: &State, job: u32, model: &Model, choice: Choice) -> Result<
 
 /// With its longest side no longer than `side`; 0 leaves it as it is.
 fn shrunk(picture: Rc<Picture>, side: usize) -> shared::Result<Rc<Picture>> {
-    let (width, height) = (picture.width(), picture.height());
-    let longest = width.max(height);
-    if side == 0 || longest <= side {
+    if side == 0 || picture.width().max(picture.height()) <= side {
         return Ok(picture);
     }
-    let to = |size: usize| (size * side / longest).max(1);
-    resized(&picture, to(width), to(height)).map(Rc::new)
+    scaled(&picture, Side::Longer(side)).map(Rc::new)
 }
