@@ -5,8 +5,8 @@
 
 use rayon::prelude::*;
 
-use crate::{Error, Result};
 use crate::picture::Picture;
+use crate::{Error, Result};
 
 /// For one output position: where its inputs are and what they weigh.
 struct Tap {

@@ -34,39 +34,7 @@ fn kept(engine: &Engine) -> usize {
 pub async fn run(state: &State, job: u32, model: &Model, choice: Choice, workers: usize) -> Result<(), String> {
     let picture = state.picture.borrow().clone().ok_or("there is no picture to enlarge")?;
     state.result.take();
-    let mut engine = state.engines.resolve(choice)?;
-    let mut again = false;
-    loop {
-        let error = match attempt(state, job, model, &picture, &engine, workers, again).await {
-            Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) if matches!(engine, Engine::WebGpu(_)) => {
-                error.to_string()
-            }
-            other => return other.map_err(|e| e.to_string()),
-        };
-        state.engines.unload();
-        // Once: a picture that ends every device must end too.
-        if !again && let Some(why) = state.engines.graphics.recover(&state.scope).await {
-            state.send(&FromWorker::Ready { gpu: state.engines.graphics.gpu() }, None);
-            engine = match state.engines.resolve(choice)? {
-                // A browser that lost its GPU may offer a program instead.
-                Engine::Cpu { .. } => Engine::cpu(Some(why)),
-                gpu @ Engine::WebGpu(_) => {
-                    again = true;
-                    gpu
-                }
-            };
-        } else if choice == Choice::Auto {
-            // Where the person left the choice to us, a GPU that fails is no reason to stop.
-            (engine, again) = (Engine::cpu(Some(error)), false);
-        } else if state.engines.graphics.lost().is_some() {
-            return Err(format!(
-                "The graphics card was lost and the browser gives no other ({error}). Choose the processor under “Runs on”, or \
-                 restart the browser."
-            ));
-        } else {
-            return Err(error);
-        }
-    }
+    state.on_engine(choice, async |engine, again| attempt(state, job, model, &picture, engine, workers, again).await).await
 }
 
 /// `again` says that an attempt before this one lost the GPU.

@@ -18,6 +18,7 @@ use web_sys::DedicatedWorkerGlobalScope;
 use super::{listen, pause};
 use crate::channel;
 use crate::messages::pictures::{FileFormat, FromWorker, Sheet, ToWorker};
+use crate::messages::{Choice, Engine};
 use engines::Engines;
 
 /// JPEG quality: at 92 the artefacts of JPEG stay below what the enlargement added.
@@ -88,6 +89,46 @@ impl State {
                 self.wanted.set(0);
                 self.picture.take();
                 self.result.take();
+            }
+        }
+    }
+
+    /// Has `attempt` run on what `choice` means; it is told whether the GPU was lost by one before. A GPU that is lost is asked for again,
+    /// once: a picture that ends every device must end too. Where the person left the choice to us, one that fails is no reason to
+    /// stop, and the processor does it.
+    ///
+    /// # Errors
+    /// A sentence for the person.
+    async fn on_engine<T>(&self, choice: Choice, attempt: impl AsyncFn(&Engine, bool) -> shared::Result<T>) -> Result<T, String> {
+        let mut engine = self.engines.resolve(choice)?;
+        let mut again = false;
+        loop {
+            let error = match attempt(&engine, again).await {
+                Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) if matches!(engine, Engine::WebGpu(_)) => {
+                    error.to_string()
+                }
+                other => return other.map_err(|e| e.to_string()),
+            };
+            self.engines.unload();
+            if !again && let Some(why) = self.engines.graphics.recover(&self.scope).await {
+                self.send(&FromWorker::Ready { gpu: self.engines.graphics.gpu() }, None);
+                engine = match self.engines.resolve(choice)? {
+                    // A browser that lost its GPU may offer a program instead.
+                    Engine::Cpu { .. } => Engine::cpu(Some(why)),
+                    gpu @ Engine::WebGpu(_) => {
+                        again = true;
+                        gpu
+                    }
+                };
+            } else if choice == Choice::Auto {
+                (engine, again) = (Engine::cpu(Some(error)), false);
+            } else if self.engines.graphics.lost().is_some() {
+                return Err(format!(
+                    "The graphics card was lost and the browser gives no other ({error}). Choose the processor under “Runs on”, or \
+                     restart the browser."
+                ));
+            } else {
+                return Err(error);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use js_sys::ArrayBuffer;
+use shared::Error;
 use shared::catalogue::{Model, OWN_STYLE};
 use shared::checkpoint::{Checkpoint, Style};
 use shared::imresize::{Side, scaled};
@@ -25,8 +26,9 @@ const STYLE_SIDE: usize = 320;
 /// # Errors
 /// A sentence for the person.
 pub async fn styles(state: &State, job: u32, model: &Model, choice: Choice) -> Result<(), String> {
-    let (loaded, engine) = load(state, job, model, choice).await?;
-    state.send(&FromWorker::Styles { job, engine, styles: loaded.styles.clone() }, None);
+    let attempt = async |engine: &Engine, _| Ok((load(state, job, model, engine).await?.styles.clone(), engine.clone()));
+    let (styles, engine) = state.on_engine(choice, attempt).await?;
+    state.send(&FromWorker::Styles { job, engine, styles }, None);
     Ok(())
 }
 
@@ -45,7 +47,7 @@ pub async fn adopt_style(
 ) -> Result<(), String> {
     let picture = Picture::decode(&bytes(buffer)).map_err(|e| e.to_string())?;
     let picture = scaled(&picture, Side::Shorter(STYLE_SIDE)).map_err(|e| e.to_string())?;
-    let (loaded, _) = load(state, job, model, Choice::Cpu).await?;
+    let loaded = load(state, job, model, &Engine::cpu(None)).await.map_err(|e| e.to_string())?;
     let known = state.adopted.borrow().clone();
     let before = match known {
         Some(adopted) => adopted,
@@ -76,51 +78,33 @@ pub async fn run(
     let picture = shrunk(picture, wish.side).map_err(|e| e.to_string())?;
     // So that the page shows that something happens before the processor is taken.
     breathe(&state.scope).await.map_err(|e| channel::thrown(&e))?;
-    let (mut loaded, mut engine) = load(state, job, model, choice).await?;
-    let look = Look::new(&loaded.styles, &wish.parts, wish.strength).map_err(|e| e.to_string())?;
-    let look = Look { keep_colours: wish.keep_colours, ..look };
-    let begin = now(&state.scope);
-    let mut result = restyle(&loaded.session, &picture, &look).await;
-    if matches!(result, Err(shared::Error::Gpu(_))) && state.engines.graphics.recover(&state.scope).await.is_some() {
-        state.engines.unload();
-        state.send(&FromWorker::Ready { gpu: state.engines.graphics.gpu() }, None);
-        (loaded, engine) = load(state, job, model, choice).await?;
-        result = restyle(&loaded.session, &picture, &look).await;
-    }
-    if let Err(error @ (shared::Error::Gpu(_) | shared::Error::Memory(_))) = &result
-        && choice == Choice::Auto
-        && matches!(engine, Engine::WebGpu(_))
-    {
-        // Where the person left the choice to us, a GPU that fails is no reason to stop.
-        engine = Engine::cpu(Some(error.to_string()));
-        (loaded, _) = load(state, job, model, Choice::Cpu).await?;
-        result = restyle(&loaded.session, &picture, &look).await;
-    }
-    let result = result.map_err(|error| match error {
-        shared::Error::Memory(why) => format!("The memory does not suffice for this size; choose a smaller one. ({why})"),
-        other => other.to_string(),
-    })?;
-    let seconds = (now(&state.scope) - begin) / 1e3;
+    let attempt = async |engine: &Engine, _| {
+        let loaded = load(state, job, model, engine).await?;
+        let look = Look { keep_colours: wish.keep_colours, ..Look::new(&loaded.styles, &wish.parts, wish.strength)? };
+        let begin = now(&state.scope);
+        let result = restyle(&loaded.session, &picture, &look).await.map_err(|error| match error {
+            Error::Memory(why) => {
+                Error::Memory(format!("the memory does not suffice for this size; choose a smaller one ({why})"))
+            }
+            other => other,
+        })?;
+        Ok((result, engine.clone(), (now(&state.scope) - begin) / 1e3))
+    };
+    let (result, engine, seconds) = state.on_engine(choice, attempt).await?;
     let (width, height) = (result.width(), result.height());
     let pixels = channel::buffer(&result.to_rgba8());
     state.send(&FromWorker::Restyled { job, engine, width, height, seconds }, Some(pixels));
     Ok(())
 }
 
-async fn load(state: &State, job: u32, model: &Model, choice: Choice) -> Result<(Rc<Loaded>, Engine), String> {
-    let engine = state.engines.resolve(choice)?;
+async fn load(state: &State, job: u32, model: &Model, engine: &Engine) -> shared::Result<Rc<Loaded>> {
     let adopted = if model.task == OWN_STYLE { state.adopted.borrow().clone() } else { None };
-    let loaded = match adopted {
-        Some(adopted) => {
-            let name = format!("{} with {} styles", model.sha256, adopted.metadata.styles.len());
-            match state.engines.loaded(&name, &engine) {
-                Some(loaded) => Ok(loaded),
-                None => state.engines.open(name, &adopted, Vec::new(), &engine),
-            }
-        }
-        None => enlarge::load(state, job, model, &engine).await,
-    };
-    Ok((loaded.map_err(|e| e.to_string())?, engine))
+    let Some(adopted) = adopted else { return enlarge::load(state, job, model, engine).await };
+    let name = format!("{} with {} styles", model.sha256, adopted.metadata.styles.len());
+    match state.engines.loaded(&name, engine) {
+        Some(loaded) => Ok(loaded),
+        None => state.engines.open(name, &adopted, Vec::new(), engine),
+    }
 }
 
 /// With its longest side no longer than `side`; 0 leaves it as it is.

@@ -64,7 +64,7 @@ impl Geometry {
         Self::apart(4, 3),
         Self::apart(4, 4),
         Self::together(16, 4, 1, 4, 2),
-        Self::together(16, 8, 1, 4, 3),
+        Self::together(16, 6, 1, 4, 3),
         Self::together(16, 4, 2, 4, 3),
         Self::together(16, 2, 4, 4, 3),
         Self::together(16, 1, 4, 4, 4),
