@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use pollster::block_on;
 use shared::checkpoint::{Checkpoint, Style};
+use shared::imresize::{Side, scaled};
 use shared::picture::{Format, Picture};
 use shared::pipeline::adopt;
 use shared::pipeline::restyle::{Look, restyle};
@@ -118,7 +119,8 @@ async fn any_picture_is_a_style_and_blends_with_the_others() -> Result<()> {
     let session = Session::new(&checkpoint, Engine::Candle(Device::Cpu))?;
     let painting = trainer::data::dead_leaves::pictures(1, 96, 9).remove(0);
     let style = Style { name: "mine".into(), title: "Mine".into() };
-    let adopted = block_on(adopt(&checkpoint, &session, style, &painting))?;
+    // As large as `trainer run style --take` makes it.
+    let adopted = block_on(adopt(&checkpoint, &session, style, &scaled(&painting, Side::Shorter(320))?))?;
     let session = Session::new(&adopted, Engine::Candle(Device::Cpu))?;
     let small = source(&browser).await?;
     let check = async |when: &str, parts: &[(String, f32)]| -> Result<()> {
