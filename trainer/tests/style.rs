@@ -10,6 +10,7 @@ use std::path::Path;
 use command::{best, fail, folder, succeed};
 use rand::RngExt;
 use shared::checkpoint::{Checkpoint, Dense, Metadata, Precision};
+use shared::imresize::{Side, scaled};
 use shared::models::{ImageConfig, TransformNetConfig};
 use shared::picture::{Format, Picture};
 use trainer::data::dead_leaves;
@@ -120,6 +121,17 @@ fn a_network_of_styles_learns_grows_and_restyles() {
     let said = fail(&folder, &["run", "style", "--weights", &weights, "--style", "monet", "photo.png", "-o", "x.png"]);
     assert!(said.contains("monet") && said.contains("second"), "{said}");
 
+    let sheet =
+        ["run", "style", "--weights", &*weights, "--sheet", "--size", "24", "photo.png", "painting.png", "-o", "sheet.png"];
+    succeed(&folder, &sheet);
+    let sheet = read(&folder.join("sheet.png"));
+    let small = scaled(&read(&folder.join("photo.png")), Side::Longer(24)).unwrap();
+    assert_eq!([sheet.width(), sheet.height()], [3 * 24 + 2 * 4, 2 * small.height() + 4]);
+    assert_eq!(sheet.crop(small.bounds()), small, "a row begins with the picture as it is");
+    let said =
+        fail(&folder, &["run", "style", "--weights", &weights, "--style", "first", "photo.png", "painting.png", "-o", "x.png"]);
+    assert!(said.contains("--sheet"), "{said}");
+
     let exported = succeed(&folder, &["export", &weights, "--style", "second", "--onnx", "second.onnx"]);
     assert!(command::stderr(&exported).contains("opset 17"));
     assert!(fail(&folder, &["export", &weights, "--onnx", "none.onnx"]).contains("--style"));
@@ -127,10 +139,11 @@ fn a_network_of_styles_learns_grows_and_restyles() {
     let measured = ["--judge", "judge.safetensors", "--data", "photo.png", "--style", "first=painting.png", "--style-size", "32"];
     let scores = succeed(&folder, &[&["eval", "style", "--json", "--weights", &*weights][..], &measured].concat());
     assert!(String::from_utf8_lossy(&scores.stdout).contains(r#"[{"name":"first","content":"#));
-    let title = ["--title", "first=The First, nobody, 2026", "--models", "models"];
+    let title = ["--title", "first=The First, nobody, 2026", "--models", "models", "--picture", "sheet.png=Every style"];
     succeed(&folder, &[&["publish", "style", "--weights", &*weights][..], &measured, &title].concat());
     let card = fs::read_to_string(folder.join("models/style.md")).unwrap();
     assert!(card.contains("`first`: The First, nobody, 2026") && card.contains("| `first` |"), "{card}");
+    assert!(card.contains("![Every style](style-sheet.png)") && folder.join("models/style-sheet.png").exists(), "{card}");
 }
 
 #[test]

@@ -182,7 +182,7 @@ async fn what_is_stopped_is_not_begun_again_by_itself() -> Result<()> {
     let browser = opened(&visit, "cpu").await?;
     browser.value("void document.getElementById('restyle-stop').click()").await?;
     let facts = "document.getElementById('restyle-facts').textContent";
-    browser.until(&format!("{facts}.startsWith('320') && !{facts}.includes(' in ') && {SETTLED}"), 60).await?;
+    browser.until(&format!("{facts}.startsWith('640') && !{facts}.includes(' in ') && {SETTLED}"), 60).await?;
     // Long enough for a run, and for the gallery, which is drawn again by the new worker.
     browser.until("new Promise(r => setTimeout(() => r(true), 4000))", 30).await?;
     ensure!(!text(&browser, "restyle-facts").await?.contains(" in "), "it was redrawn");

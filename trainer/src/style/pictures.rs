@@ -35,12 +35,15 @@ pub fn white(side: usize) -> Result<Picture> {
     Ok(Picture::from_planes(side, side, &vec![1.0; 3 * side * side])?)
 }
 
-/// The square in the middle, `side` pixels wide.
+/// The middle, of the proportions of `width` and `height`, resized to them.
 ///
 /// # Errors
-/// When that is none.
-pub fn resized_square(picture: &Picture, side: usize) -> Result<Picture> {
-    let size = picture.width().min(picture.height());
-    let middle = Region { x: (picture.width() - size) / 2, y: (picture.height() - size) / 2, width: size, height: size };
-    Ok(resized(&picture.crop(middle), side, side)?)
+/// When they are none.
+pub fn filled(picture: &Picture, width: usize, height: usize) -> Result<Picture> {
+    let (all_width, all_height) = (picture.width(), picture.height());
+    // As wide as it can be for its height.
+    let wide = (all_height * width / height.max(1)).clamp(1, all_width);
+    let high = (wide * height / width.max(1)).clamp(1, all_height);
+    let middle = Region { x: (all_width - wide) / 2, y: (all_height - high) / 2, width: wide, height: high };
+    Ok(resized(&picture.crop(middle), width, height)?)
 }

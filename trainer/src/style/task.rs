@@ -12,7 +12,7 @@ use shared::picture::Picture;
 use super::config::only;
 use super::crops::Crops;
 use super::judge::{Judge, Statistics};
-use super::pictures::{GAP, picture, resized_square, tensor};
+use super::pictures::{GAP, filled, picture, tensor};
 use crate::learner::{Sample, Task, Validation};
 use crate::runs::sheet;
 use crate::seed;
@@ -92,7 +92,7 @@ impl Task for Restyling {
         let mut sums = [0.0f64; 3];
         let mut shown = Vec::new();
         for (i, photo) in self.validation.iter().enumerate() {
-            let photo = resized_square(photo, 2 * self.crops.size())?;
+            let photo = filled(photo, 2 * self.crops.size(), 2 * self.crops.size())?;
             let x = tensor(&photo, device)?;
             let wanted = self.judge.content(&x)?;
             if i == 0 {

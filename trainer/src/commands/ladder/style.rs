@@ -20,7 +20,7 @@ use crate::style::adain::styles::complete;
 use crate::style::config::StylePicture;
 use crate::style::gatys::{Mover, Optimisation};
 use crate::style::judge::{Judge, Statistics, number};
-use crate::style::pictures::{GAP, picture, resized_square, tensor, white};
+use crate::style::pictures::{GAP, filled, picture, tensor, white};
 
 const EXAMPLES: &str = "Example:
   trainer ladder style --weights web/models/style.safetensors --judge vgg.safetensors --data BSDS500/val --count 3 \\
@@ -89,7 +89,7 @@ impl Style {
         let judge = Judge::open(&self.judge, objective, &device)?;
         let size = self.size as usize;
         let photos = folder::find(&self.data)?.into_iter().take(self.count);
-        let photos = photos.map(|path| resized_square(&folder::read(&path)?, size)).collect::<Result<Vec<_>>>()?;
+        let photos = photos.map(|path| filled(&folder::read(&path)?, size, size)).collect::<Result<Vec<_>>>()?;
         ensure!(!photos.is_empty(), "no photo: --count is {}", self.count);
 
         let root = Path::new("runs").join(&self.name);
@@ -105,7 +105,7 @@ impl Style {
             let painting = folder::read(file)?;
             let wanted = judge.style(&tensor(&scaled(&painting, Side::Shorter(self.style_size))?, &device)?)?;
             let look = Look::new(&checkpoint.metadata.styles, &[(name.clone(), 1.0)], 1.0)?;
-            let thumbnail = resized_square(&painting, size)?;
+            let thumbnail = filled(&painting, size, size)?;
             columns.iter_mut().for_each(|column| column.push(thumbnail.clone()));
             let mut row = Row::default();
             for photo in &photos {

@@ -87,6 +87,7 @@ impl Style {
         checkpoint.metadata.metrics.extend(metrics.map(|(name, value)| (name.to_owned(), rounded(value))));
         let task = if matches!(checkpoint.image()?, ImageConfig::AdaIn(_)) { OWN_STYLE } else { STYLE };
         let entry = Entry { task, name: task.to_owned(), scale: 1, quality: String::new() };
+        std::fs::create_dir_all(&self.models).with_context(|| self.models.display().to_string())?;
         let mut pictures = Vec::new();
         for (file, shows) in &self.picture {
             let name = format!("{task}-{}", file.file_name().unwrap_or_default().to_string_lossy().replace(' ', "-"));

@@ -14,7 +14,7 @@ use crate::data::folder;
 use crate::runs::{sheet, write_atomically};
 use crate::style::adain::styles::take;
 use crate::style::config::StylePicture;
-use crate::style::pictures::{GAP, resized_square};
+use crate::style::pictures::{GAP, filled};
 
 const EXAMPLES: &str = "Examples:
   trainer run style --weights web/models/style.safetensors --list
@@ -26,8 +26,9 @@ const EXAMPLES: &str = "Examples:
   Every style beside each other:
     trainer run style --weights web/models/style.safetensors --sheet photo.jpg other.jpg -o sheet.jpg";
 
-/// Side of the squares of a sheet.
-const SQUARE: u32 = 256;
+/// Longest side of a picture on a sheet, and how many of a single one stand in a row.
+const SHEET_SIDE: u32 = 256;
+const SHEET_ROW: usize = 4;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -57,8 +58,8 @@ pub struct Style {
     /// are large in a small picture, and memory grows with the size [default: as it is].
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16384))]
     size: Option<u32>,
-    /// Write a sheet: a row for every picture, cut to a square, as it is and in every style alone, of --style or of all; --size is a
-    /// square's side [default: 256].
+    /// Write a sheet: a row for every picture, as it is and in every style alone, of --style or of all, with the proportions of the
+    /// first; of a single picture, rows of four. --size is the longest side there [default: 256].
     #[arg(long)]
     sheet: bool,
     /// The picture; with --sheet one or several.
@@ -144,20 +145,24 @@ impl Style {
         let looks = parts.iter().map(|part| self.look(styles, std::slice::from_ref(part))).collect::<Result<Vec<_>>>()?;
         let bar = progress_bar("{elapsed_precise} {wide_bar} {pos}/{len} {msg}");
         bar.set_length((inputs.len() * looks.len()) as u64);
-        let mut squares = Vec::new();
+        let mut shown: Vec<Picture> = Vec::new();
         for input in inputs {
-            let square = resized_square(&folder::read(input)?, self.size.unwrap_or(SQUARE) as usize)?;
             bar.set_message(stem(input));
+            let picture = folder::read(input)?;
+            let picture = match shown.first() {
+                Some(first) => filled(&picture, first.width(), first.height())?,
+                None => scaled(&picture, Side::Longer(self.size.unwrap_or(SHEET_SIDE) as usize))?,
+            };
+            shown.push(picture.clone());
             for look in &looks {
-                let restyled = pollster::block_on(restyle(session, &square, look));
-                squares.push(restyled.with_context(|| input.display().to_string())?);
+                let restyled = pollster::block_on(restyle(session, &picture, look));
+                shown.push(restyled.with_context(|| input.display().to_string())?);
                 bar.inc(1);
             }
-            let first = squares.len() - looks.len();
-            squares.insert(first, square);
         }
         bar.finish_and_clear();
         info!("from left to right: as it is, {}", parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "));
-        sheet(&squares.iter().collect::<Vec<_>>(), 1 + looks.len(), GAP)
+        let columns = if inputs.len() == 1 { SHEET_ROW } else { 1 + looks.len() };
+        sheet(&shown.iter().collect::<Vec<_>>(), columns, GAP)
     }
 }

@@ -16,7 +16,7 @@ use crate::runs::sheet;
 use crate::seed;
 use crate::style::crops::Crops;
 use crate::style::judge::{Judge, number, relative};
-use crate::style::pictures::{GAP, picture, resized_square, tensor, white};
+use crate::style::pictures::{GAP, filled, picture, tensor, white};
 
 /// The variance of a feature that says nothing: where it is dead, the root would have no slope.
 const DEAD: f64 = 1e-6;
@@ -141,7 +141,7 @@ impl Task for Adapting {
     fn validate(&self, weights: &Checkpoint, device: &Device) -> Result<Validation> {
         let source = Constants { tensors: &weights.tensors, device };
         let model = AdaIn::new(&self.network, &Scope::root(&source))?;
-        let square = |photo: &Picture| resized_square(photo, 2 * self.crops.size());
+        let square = |photo: &Picture| filled(photo, 2 * self.crops.size(), 2 * self.crops.size());
         let styles: Vec<Picture> = self.validation_styles.iter().map(square).collect::<Result<_>>()?;
         let mut sums = [0.0f64; 4];
         // A row for the styles, then one for every photo.

@@ -166,7 +166,7 @@ pub fn listen(app: &Rc<Enlarger>) -> Result<(), JsValue> {
     on(by_id::<HtmlElement>("choose")?, "click", move |_: MouseEvent| file.click());
 
     let opened = app.clone();
-    on(by_id::<HtmlElement>("sample")?, "click", move |_: MouseEvent| match sample::draw() {
+    on(by_id::<HtmlElement>("sample")?, "click", move |_: MouseEvent| match sample::draw(sample::TO_ENLARGE) {
         Ok(pixels) => opened.open_pixels(&pixels, "Sample".into()),
         Err(error) => opened.error(&format!("The sample cannot be drawn: {}", crate::channel::thrown(&error))),
     });

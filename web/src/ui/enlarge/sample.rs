@@ -8,16 +8,18 @@ use crate::ui::dom::canvas;
 
 /// It is drawn this large and then made small, as a camera does: the network is trained to undo that.
 const DRAWN: [f64; 2] = [1280.0, 960.0];
-/// What is offered; small enough for a processor to enlarge while one watches.
-const OFFERED: [u32; 2] = [320, 240];
+/// Small enough for a processor to enlarge while one watches.
+pub const TO_ENLARGE: u32 = 320;
+/// Large enough to be looked at as it is.
+pub const TO_RESTYLE: u32 = 640;
 /// Where the water begins.
 const HORIZON: f64 = 560.0;
 
-/// Draws it.
+/// Draws it, so many pixels wide.
 ///
 /// # Errors
 /// What the browser throws.
-pub fn draw() -> Result<ImageData, JsValue> {
+pub fn draw(width: u32) -> Result<ImageData, JsValue> {
     let (large, scene) = canvas(DRAWN[0] as u32, DRAWN[1] as u32)?;
     let mut chance = Chance(2_463_534_242);
     sky(&scene, &mut chance)?;
@@ -30,7 +32,7 @@ pub fn draw() -> Result<ImageData, JsValue> {
     gulls(&scene, &mut chance);
     title(&scene)?;
     grain(&scene, &mut chance);
-    let [width, height] = OFFERED;
+    let height = width * 3 / 4;
     let (_, small) = canvas(width, height)?;
     small.set_image_smoothing_enabled(true);
     js_sys::Reflect::set(&small, &"imageSmoothingQuality".into(), &"high".into())?;

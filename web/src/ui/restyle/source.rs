@@ -100,7 +100,7 @@ pub fn listen(app: &Rc<Restyler>) -> Result<(), JsValue> {
         on(by_id::<HtmlElement>(id)?, "click", move |_: MouseEvent| file.click());
     }
     let opened = app.clone();
-    on(by_id::<HtmlElement>("restyle-sample")?, "click", move |_: MouseEvent| match sample::draw() {
+    on(by_id::<HtmlElement>("restyle-sample")?, "click", move |_: MouseEvent| match sample::draw(sample::TO_RESTYLE) {
         Ok(pixels) => opened.open_pixels(&pixels, "Sample".into()),
         Err(error) => opened.error(&format!("The sample cannot be drawn: {}", channel::thrown(&error))),
     });
