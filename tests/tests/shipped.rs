@@ -53,11 +53,17 @@ fn the_files_are_those_of_the_list() {
             bytes.len()
         );
     }
-    let listed: BTreeSet<String> =
+    let mut listed: BTreeSet<String> =
         models.iter().flat_map(|(m, _)| [text(m, "file"), text(m, "card")]).map(String::from).collect();
+    // The pictures that the cards show.
+    for (model, _) in &models {
+        let card = fs::read_to_string(folder().join(text(model, "card"))).unwrap();
+        let pictures = card.lines().filter_map(|line| line.strip_prefix("![")?.strip_suffix(')')?.split_once("]("));
+        listed.extend(pictures.map(|(_, file)| file.to_owned()));
+    }
     let there = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let there: BTreeSet<String> = there.filter(|name| name != "models.json").collect();
-    assert_eq!(there, listed, "files in web/models, and files in models.json");
+    assert_eq!(there, listed, "files in web/models, and files in models.json and on cards");
 }
 
 #[test]
