@@ -15,18 +15,21 @@ use super::{Ceilings, Effort, Layer, Times};
 const TIMES: usize = 4;
 
 pub fn layer(context: &Arc<Context>, layer: &Layer, effort: Effort) -> Result<Times> {
-    let weight = GpuTensor::constant(context, values(layer.weight().iter().product(), 0.1), &layer.weight())?;
-    let bias = GpuTensor::constant(context, vec![0.0; layer.outputs], &[layer.outputs])?;
+    let (weight, bias) = parameters(context, layer)?;
     difference(context, layer.input(), effort, |x, times| {
         let once = || layer.forward(x, &weight, &bias);
         (1..times).try_fold(once()?, |sum, _| once()?.add(&sum))
     })
 }
 
+fn parameters(context: &Arc<Context>, layer: &Layer) -> Result<(GpuTensor, GpuTensor)> {
+    let weight = GpuTensor::constant(context, values(layer.weight().iter().product(), 0.1), &layer.weight())?;
+    Ok((weight, GpuTensor::constant(context, vec![0.0; layer.outputs], &[layer.outputs])?))
+}
+
 /// Has the context cut this layer in the way that is fastest here.
 pub fn tune(context: &Arc<Context>, layer: &Layer) -> Result<Vec<Trial>> {
-    let weight = GpuTensor::constant(context, values(layer.weight().iter().product(), 0.1), &layer.weight())?;
-    let bias = GpuTensor::constant(context, vec![0.0; layer.outputs], &[layer.outputs])?;
+    let (weight, bias) = parameters(context, layer)?;
     let x = GpuTensor::input(layer.input());
     let plan = Plan::new(context, &x, &layer.forward(&x, &weight, &bias)?)?;
     Ok(block_on(plan.tune(|| true))?)

@@ -108,8 +108,9 @@ impl Plan {
         let most = context.limits.max_compute_workgroups_per_dimension;
         // Step, which of its dispatches, sizes and grid.
         let mut all: Vec<(usize, usize, Shape, [u32; 2])> = Vec::new();
-        for (i, step) in self.steps.iter().enumerate() {
-            let parts = kernels::dispatches(step, context.geometry_of(step), most)?;
+        let geometries: Vec<Geometry> = self.steps.iter().map(|step| context.geometry_of(step)).collect();
+        for (i, (step, &geometry)) in self.steps.iter().zip(&geometries).enumerate() {
+            let parts = kernels::dispatches(step, geometry, most)?;
             all.extend(parts.into_iter().enumerate().map(|(part, (shape, groups))| (i, part, shape, groups)));
         }
         let shapes = Shapes::new(context, all.iter().map(|(.., shape, _)| shape));
@@ -118,8 +119,7 @@ impl Plan {
         let mut room = 0;
         for (number, &(i, part, _, groups)) in all.iter().enumerate() {
             let step = &self.steps[i];
-            let geometry = context.geometry_of(step);
-            let dispatch = dispatch(context, step, geometry, &self.tensors(i, part)?, shapes.binding(number), groups)?;
+            let dispatch = dispatch(context, step, geometries[i], &self.tensors(i, part)?, shapes.binding(number), groups)?;
             let load = kernels::work(step, part);
             match submissions.last_mut() {
                 Some(submission) if load <= room => {

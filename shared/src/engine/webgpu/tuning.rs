@@ -25,7 +25,7 @@ const MOST_TIMES: usize = 16;
 const ROUNDS: usize = 3;
 /// What is slower than the fastest by this factor at first sight is not measured further.
 const HOPELESS: f64 = 1.5;
-/// Another geometry must be this much faster than the default to be preferred.
+/// Another geometry must be this much faster than the fastest before it to be preferred.
 const GAIN: f64 = 0.97;
 
 /// What a convolution is like, as far as its best geometry depends on it.
@@ -129,7 +129,7 @@ impl Plan {
             let default = self.context().geometry();
             let others = Geometry::CANDIDATES.into_iter().filter(|&geometry| geometry != default);
             for geometry in [default].into_iter().chain(others) {
-                // What only workgroups of this layer's kind would show may be the same for it.
+                // Ways that differ only in what this layer does not use are one.
                 if !sources.insert(kernels::source(&self.steps[step], geometry, self.context().precision())?) {
                     continue;
                 }
@@ -139,9 +139,8 @@ impl Plan {
                 let best = fastest.map_or(f64::INFINITY, |(seconds, _)| seconds);
                 let seconds = self.measure(step, geometry, best).await?;
                 trials.push(Trial { layer, geometry, seconds });
-                let gain = if geometry == default { 1.0 } else { GAIN };
                 if let Some(seconds) = seconds
-                    && seconds < gain * best
+                    && seconds < GAIN * best
                 {
                     fastest = Some((seconds, geometry));
                 }

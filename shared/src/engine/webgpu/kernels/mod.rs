@@ -187,9 +187,9 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
         .text("SHAPE", Shape::WGSL)
         .text("EPILOGUE", epilogue(before, &step.operands, false))
         .text("SHUFFLED", epilogue(after, &step.operands, true));
-    let mut template = kernel_source(step.kernel).1;
-    if let Some(tile) = tile(step, geometry) {
-        template = include_str!("conv2d_shared.wgsl");
+    let tile = tile(step, geometry);
+    values = values.number("SHARED", usize::from(tile.is_some()));
+    if let Some(tile) = tile {
         let Shared { columns, strips, sets } = tile.shared;
         let [high, wide] = tile.patch;
         let numbers =
@@ -202,7 +202,7 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
             .number("PATCH", tile.patch_length())
             .number("WEIGHTS", tile.weights_length());
     }
-    Ok(expand(include_str!("common.wgsl"), &values)? + &expand(template, &values)?)
+    Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel_source(step.kernel).1, &values)?)
 }
 
 /// The buffers that the epilogue reads.
