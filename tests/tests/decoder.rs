@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::Device;
 use pollster::block_on;
 use shared::checkpoint::Checkpoint;
+use shared::engine::webgpu::kernels::Geometry;
 use shared::pipeline::decoder::Decoder;
 use shared::pipeline::search::{Hypothesis, Search};
 use shared::pipeline::translate::Translator;
@@ -31,12 +32,14 @@ fn the_gpu_decodes_as_the_cpu_does() {
     let Some(context) = context() else { return };
     let checkpoint = dates();
     let translator = Translator::new(&checkpoint, &Device::Cpu).unwrap();
-    let decoder = Decoder::new(&checkpoint, &context).unwrap();
-    for beam in [1, 4, 5] {
+    // As on software, and as on a GPU, where threads share the sums of a row.
+    let decoders =
+        [context.geometry(), Geometry::HARDWARE].map(|g| Decoder::new(&checkpoint, &context.with_geometry(g)).unwrap());
+    for (decoder, beam) in decoders.iter().flat_map(|decoder| [1, 4, 5].map(|beam| (decoder, beam))) {
         let options = Search { beam, ..Search::default() };
         for sentence in ["le 3 mai 2021", "Montag, den 24. Dezember 2001", "x", "not a date at all, but a sentence 🎈"] {
             let (words, search) = translator.words(sentence, &options).unwrap();
-            let (got, reads) = decode(&decoder, &words, &search);
+            let (got, reads) = decode(decoder, &words, &search);
             let mut decoding = translator.begin(sentence, &options).unwrap();
             while decoding.step().unwrap() {}
             let wanted = decoding.into_result();

@@ -30,6 +30,14 @@ fn every_way_to_cut_a_convolution_matches_candle() {
     }
 }
 
+/// As a GPU does it: the threads of a workgroup share the sums of a row.
+#[test]
+fn sequences_match_candle_where_threads_share_sums() {
+    for context in [context(), half_context()].into_iter().flatten() {
+        block_on(parity::on_sequences(&context.with_geometry(Geometry::HARDWARE))).assert();
+    }
+}
+
 #[test]
 fn every_model_matches_candle() {
     let Some(context) = context() else { return };

@@ -7,14 +7,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use candle_core::{DType, Device};
 use command::{best, fail, folder, succeed};
 use rand::RngExt;
 use shared::checkpoint::{Checkpoint, Dense, Metadata, Precision};
+use shared::engine::candle::values;
 use shared::imresize::{Side, scaled};
 use shared::models::{ImageConfig, TransformNetConfig};
 use shared::picture::{Format, Picture};
 use trainer::data::dead_leaves;
 use trainer::seed;
+use trainer::style::gatys::{Mover, Optimisation, Start};
+use trainer::style::judge::{Judge, Objective, number};
+use trainer::style::pictures::tensor;
 
 /// Two pictures, and a network that judges, of the layers of VGG-19's front.
 fn prepare(name: &str) -> std::path::PathBuf {
@@ -70,6 +75,53 @@ fn gatys_brings_a_picture_closer_and_keeps_colours_where_it_shall() {
     let said =
         fail(&folder, &["train", "gatys", "--judge", "none.safetensors", "--content", "photo.png", "--style", "photo.png"]);
     assert!(said.contains("none.safetensors") && said.contains("trainer data perceptual"), "{said}");
+}
+
+/// `--half` is for CUDA, but f16 is the same numbers on the CPU.
+#[test]
+fn in_half_precision_gatys_goes_the_same_way() {
+    let folder = prepare("half");
+    let device = Device::Cpu;
+    let open = |name: &str| tensor(&read(&folder.join(name)), &device).unwrap();
+    let (photo, painting) = (open("photo.png"), open("painting.png"));
+    let steps = |dtype| {
+        let judge = Judge::open_as(&folder.join("judge.safetensors"), Objective::default(), &device, dtype).unwrap();
+        let style = judge.style(&painting).unwrap();
+        let start = Start::Noise.pixels(&photo, 1).unwrap();
+        let mut optimisation = Optimisation::new(&judge, &photo, style, &start, Mover::Sgd, Mover::Sgd.usual_rate()).unwrap();
+        let losses: Vec<f64> = (0..4).map(|_| optimisation.step().unwrap().loss).collect();
+        (losses, values(&optimisation.picture().unwrap()).unwrap())
+    };
+    let ((losses, pixels), (half_losses, half_pixels)) = (steps(DType::F32), steps(DType::F16));
+    for (half, whole) in half_losses.iter().zip(&losses) {
+        assert!((half - whole).abs() < 0.01 * whole, "{half_losses:?} instead of {losses:?}");
+    }
+    assert!(half_losses[3] < half_losses[0], "{half_losses:?}");
+    let off = pixels.iter().zip(&half_pixels).map(|(a, b)| (a - b).abs()).sum::<f32>() / pixels.len() as f32;
+    assert!(off < 0.01, "{off}");
+    let said = fail(
+        &folder,
+        &["train", "gatys", "--judge", "judge.safetensors", "--content", "photo.png", "--style", "photo.png", "--half"],
+    );
+    assert!(said.contains("--half"), "{said}");
+}
+
+/// A picture of black and white is at both ends of what can be shown, and neither the loss nor the line search looks beyond them.
+#[test]
+fn the_loss_of_gatys_is_that_of_the_picture_that_is_shown() {
+    let folder = prepare("shown");
+    let open = |name: &str| tensor(&read(&folder.join(name)), &Device::Cpu).unwrap();
+    let (photo, painting) = (open("photo.png"), open("painting.png"));
+    let judge = Judge::open(&folder.join("judge.safetensors"), Objective::default(), &Device::Cpu).unwrap();
+    let style = judge.style(&painting).unwrap();
+    let start = photo.affine(20.0, -10.0).unwrap().clamp(0.0, 1.0).unwrap();
+    let mut optimisation = Optimisation::new(&judge, &photo, style.clone(), &start, Mover::Lbfgs, 1.0).unwrap();
+    let evaluations = (0..30).map(|_| optimisation.step().unwrap().evaluations).last().unwrap();
+    assert!(evaluations <= 45, "{evaluations} evaluations for 30 steps");
+    let shown = optimisation.picture().unwrap();
+    let loss = number(&judge.losses(&shown, &judge.content(&photo).unwrap(), &style).unwrap().total).unwrap();
+    let said = optimisation.step().unwrap().loss;
+    assert!((loss - said).abs() < 1e-5 * loss, "{said} instead of {loss}");
 }
 
 #[test]

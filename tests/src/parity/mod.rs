@@ -237,6 +237,9 @@ impl Engine for Arc<Context> {
 /// Shapes that fill no block of channels, no row of threads and no workgroup, and some that do.
 pub const SHAPES: [[usize; 4]; 6] = [[1, 1, 1, 1], [1, 3, 7, 5], [2, 4, 1, 9], [1, 5, 17, 33], [3, 48, 4, 4], [1, 8, 8, 16]];
 
+/// The same for sequences; of some, features or words are more than the threads that share their sums.
+const SEQUENCES: [[usize; 3]; 5] = [[3, 6, 8], [4, 1, 16], [3, 5, 13], [3, 2, 300], [3, 70, 8]];
+
 /// Every operation on every shape.
 pub async fn operations(engine: &impl Engine) -> Report {
     let mut report = Report::default();
@@ -244,11 +247,21 @@ pub async fn operations(engine: &impl Engine) -> Report {
         operations::all(engine, &dims, &mut report).await;
     }
     operations::ranks(engine, &mut report).await;
-    for dims in [[3, 6, 8], [4, 1, 16], [3, 5, 13]] {
+    for dims in SEQUENCES {
         sequences::all(engine, &dims, &mut report).await;
     }
     operations::convolutions(engine, &mut report).await;
     operations::pools(engine, &mut report).await;
+    report
+}
+
+/// What works on sequences, and the networks that are made of it.
+pub async fn on_sequences(engine: &impl Engine) -> Report {
+    let mut report = Report::default();
+    for dims in SEQUENCES {
+        sequences::all(engine, &dims, &mut report).await;
+    }
+    sequences::models(engine, &mut report).await;
     report
 }
 

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::{Tensor, Var};
 use clap::ValueEnum;
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
+use shared::engine::candle::values;
 
-use super::judge::{Judge, Statistics};
+use super::judge::{Judge, Statistics, number};
 use crate::optimizer::{Adam, AdamConfig, Hyper, Lbfgs, LbfgsConfig, Optimizer, Sgd, SgdConfig};
+use crate::seed;
 
 /// What moves the pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -47,6 +50,44 @@ impl Mover {
     }
 }
 
+/// What the pixels are at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Start {
+    /// The content.
+    Content,
+    /// Noise.
+    Noise,
+    /// Noise around the content's median colour.
+    MedianNoise,
+}
+
+impl Start {
+    /// The pixels for a content `[1, 3, H, W]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn pixels(self, content: &Tensor, seed: u64) -> Result<Tensor> {
+        let mut rng = seed::rng(seed, "start", 0);
+        let mut noise = |count: usize, centre: f32, width: f32| -> Vec<f32> {
+            (0..count).map(|_| (centre + width * (rng.random::<f32>() - 0.5)).clamp(0.0, 1.0)).collect()
+        };
+        let pixels = match self {
+            Self::Content => return Ok(content.clone()),
+            Self::Noise => noise(content.elem_count(), 0.5, 1.0),
+            Self::MedianNoise => {
+                let median = |plane: &[f32]| {
+                    let mut sorted = plane.to_vec();
+                    sorted.sort_by(f32::total_cmp);
+                    sorted.get(plane.len() / 2).copied().unwrap_or(0.5)
+                };
+                let values = values(content)?;
+                values.chunks_exact(values.len() / 3).flat_map(|plane| noise(plane.len(), median(plane), 0.2)).collect()
+            }
+        };
+        Ok(Tensor::from_vec(pixels, content.dims(), content.device())?)
+    }
+}
+
 /// What a step found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
@@ -62,7 +103,8 @@ pub struct Point {
     pub evaluations: u64,
 }
 
-/// A picture on its way.
+/// A picture on its way. Its pixels stay among those that can be shown: what leaves 0..1 is cut off wherever the loss is asked for,
+/// as in the baseline of Johnson et al. 2016 (arXiv:1603.08155).
 pub struct Optimisation<'a> {
     judge: &'a Judge,
     content: Tensor,
@@ -88,6 +130,10 @@ enum Moving {
 }
 
 const PIXELS: &str = "pixels";
+
+/// What the loss is multiplied by while it goes back, so that gradients of features are no less than f16 can tell from zero. A
+/// power of two: in f32 it changes nothing.
+const SCALE: f64 = 65536.0;
 
 impl<'a> Optimisation<'a> {
     /// From `start` `[1, 3, H, W]` towards the content of one picture and a style.
@@ -125,7 +171,7 @@ impl<'a> Optimisation<'a> {
     /// # Errors
     /// When the device fails.
     pub fn picture(&self) -> Result<Tensor> {
-        Ok(self.pixels.get(PIXELS).context("no pixels")?.as_detached_tensor().clamp(0.0, 1.0)?)
+        Ok(shown(self.pixels.get(PIXELS).context("no pixels")?)?)
     }
 
     /// One step; what was found before it.
@@ -135,10 +181,12 @@ impl<'a> Optimisation<'a> {
     pub fn step(&mut self) -> Result<Point> {
         let Self { judge, content, style, pixels, last, .. } = self;
         let var = pixels.get(PIXELS).context("no pixels")?.clone();
+        var.set(&shown(&var)?)?;
         let mut first: Option<[f64; 3]> = None;
         let mut count = 0;
         let mut evaluate = || -> Result<(f64, BTreeMap<String, Tensor>)> {
-            let now = var.as_detached_tensor().copy()?;
+            let now = shown(&var)?;
+            var.set(&now)?;
             if let Some(Evaluation { pixels, losses, gradient }) = last.as_ref()
                 && (pixels - &now)?.abs()?.max_all()?.to_scalar::<f32>()? == 0.0
             {
@@ -149,8 +197,10 @@ impl<'a> Optimisation<'a> {
             let values = found.numbers()?;
             first.get_or_insert(values);
             count += 1;
-            let gradients = found.total.backward()?;
-            let gradient = gradients.get(&var).context("no gradient")?.detach();
+            let gradients = (found.total * SCALE)?.backward()?;
+            let gradient = (gradients.get(&var).context("no gradient")?.detach() / SCALE)?;
+            ensure!(number(&gradient.sum_all()?)?.is_finite(), "the gradient overflows; leave out --half, or weigh less");
+            let gradient = (&gradient * free(&now, &gradient)?)?;
             *last = Some(Evaluation { pixels: now, losses: values, gradient: gradient.clone() });
             Ok((values[0], BTreeMap::from([(PIXELS.to_owned(), gradient)])))
         };
@@ -158,7 +208,7 @@ impl<'a> Optimisation<'a> {
             Moving::Lbfgs(lbfgs) => drop(lbfgs.step(pixels, &mut evaluate)?),
             Moving::First(optimizer) => {
                 let (loss, gradients) = evaluate()?;
-                anyhow::ensure!(loss.is_finite(), "the loss is {loss}: a lower --lr may help");
+                ensure!(loss.is_finite(), "the loss is {loss}: a lower --lr may help");
                 optimizer.step(pixels, &gradients, &Hyper { rate: self.rate, momentum: None, share: &|_| 1.0 })?;
             }
         }
@@ -168,4 +218,16 @@ impl<'a> Optimisation<'a> {
         self.step += 1;
         Ok(point)
     }
+}
+
+/// The pixels as they can be shown.
+fn shown(pixels: &Var) -> candle_core::Result<Tensor> {
+    pixels.as_detached_tensor().clamp(0.0, 1.0)
+}
+
+/// 1 where a pixel can go on downhill, 0 where it would leave what can be shown: a line search would wait for what cannot come.
+fn free(pixels: &Tensor, gradient: &Tensor) -> candle_core::Result<Tensor> {
+    let down = (pixels.le(0.0)? * gradient.gt(0.0)?)?;
+    let up = (pixels.ge(1.0)? * gradient.lt(0.0)?)?;
+    (down + up)?.eq(0u8)?.to_dtype(gradient.dtype())
 }

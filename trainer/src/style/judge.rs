@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use shared::Scope;
 use shared::checkpoint;
 use shared::engine::candle::Constants;
 use shared::models::{Perceptual, PerceptualKind, prepared};
+use shared::{Init, Scope, Source};
 
 use crate::training::within;
 
@@ -105,8 +105,19 @@ impl Objective {
 /// A network that judges by an [`Objective`].
 pub struct Judge {
     network: Perceptual<Tensor>,
+    /// Of the network and its features. What is computed of them is f32: the sums of a Gram matrix are beyond f16.
+    dtype: DType,
     kind: PerceptualKind,
     objective: Objective,
+}
+
+/// The constants of a network in another number format.
+struct Rounded<'a>(Constants<'a>, DType);
+
+impl Source<Tensor> for Rounded<'_> {
+    fn get(&self, name: &str, dims: &[usize], init: Init) -> shared::Result<Tensor> {
+        Ok(self.0.get(name, dims, init)?.to_dtype(self.1)?)
+    }
 }
 
 /// The statistics of a picture, a tensor a layer: its style.
@@ -128,7 +139,15 @@ impl Judge {
     ///
     /// # Errors
     /// Names the file, and how to get one where it is missing.
-    pub fn open(path: &Path, mut objective: Objective, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, objective: Objective, device: &Device) -> Result<Self> {
+        Self::open_as(path, objective, device, DType::F32)
+    }
+
+    /// The same, which computes features in another number format.
+    ///
+    /// # Errors
+    /// As [`Judge::open`].
+    pub fn open_as(path: &Path, mut objective: Objective, device: &Device, dtype: DType) -> Result<Self> {
         let named = || path.display().to_string();
         if !path.exists() {
             bail!("{}: no such file. `trainer data perceptual` fetches networks that see, and prints their folder", named());
@@ -142,9 +161,9 @@ impl Judge {
             kind.content_layer().clone_into(&mut objective.content_layer);
         }
         let tensors = prepared(kind, tensors);
-        let source = Constants { tensors: &tensors, device };
+        let source = Rounded(Constants { tensors: &tensors, device }, dtype);
         let network = Perceptual::new(kind, &objective.layers(), &Scope::root(&source)).with_context(named)?;
-        Ok(Self { network, kind, objective })
+        Ok(Self { network, dtype, kind, objective })
     }
 
     /// The same network, which matches another statistic.
@@ -178,8 +197,14 @@ impl Judge {
     /// # Errors
     /// As [`Judge::style`].
     pub fn look(&self, picture: &Tensor) -> Result<(Tensor, Statistics)> {
-        let features = self.network.features(&picture.detach(), &self.objective.layers())?;
+        let features = self.features(&picture.detach(), &self.objective.layers())?;
         self.told_apart(&features)
+    }
+
+    /// In f32.
+    fn features(&self, picture: &Tensor, layers: &[&str]) -> Result<Vec<(&str, Tensor)>> {
+        let features = self.network.features(&picture.to_dtype(self.dtype)?, layers)?;
+        features.into_iter().map(|(name, feature)| Ok((name, feature.to_dtype(DType::F32)?))).collect()
     }
 
     fn told_apart(&self, features: &[(&str, Tensor)]) -> Result<(Tensor, Statistics)> {
@@ -196,7 +221,7 @@ impl Judge {
     /// When the picture is too small for the network, or the device fails.
     pub fn style(&self, picture: &Tensor) -> Result<Statistics> {
         let layers = self.objective.style_layers();
-        let features = self.network.features(&picture.detach(), &layers)?;
+        let features = self.features(&picture.detach(), &layers)?;
         self.statistics(features.iter().map(|(_, feature)| feature))
     }
 
@@ -210,7 +235,7 @@ impl Judge {
     /// # Errors
     /// As [`Judge::style`].
     pub fn content(&self, picture: &Tensor) -> Result<Tensor> {
-        let mut features = self.network.features(&picture.detach(), &[&self.objective.content_layer])?;
+        let mut features = self.features(&picture.detach(), &[&self.objective.content_layer])?;
         Ok(features.pop().context("no content")?.1)
     }
 
@@ -220,7 +245,7 @@ impl Judge {
     /// As [`Judge::style`].
     pub fn losses(&self, picture: &Tensor, content: &Tensor, style: &Statistics) -> Result<Losses> {
         let objective = &self.objective;
-        let features = self.network.features(picture, &objective.layers())?;
+        let features = self.features(picture, &objective.layers())?;
         let (of_content, of_style) = self.told_apart(&features)?;
         let content = relative(&of_content, content)?;
         let style = of_style.distance(style)?;

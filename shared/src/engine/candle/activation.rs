@@ -1,13 +1,13 @@
 //! ReLU and its leaky kin in one pass forward and one backward; candle's own takes three passes backward, on one thread.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
 /// Elements per task: large enough that a task outweighs its hand-over.
 const CHUNK: usize = 1 << 16;
 
 pub fn leaky_relu(x: &Tensor, slope: f32) -> crate::Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !(x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)) {
         let positive = (x.relu()? * f64::from(1.0 - slope))?;
         return Ok((positive + (x * f64::from(slope))?)?);
     }
@@ -34,7 +34,7 @@ impl CustomOp1 for LeakyRelu {
         let y = match storage {
             CpuStorage::F32(x) => CpuStorage::F32(run(&x[range], slope as f32)),
             CpuStorage::F64(x) => CpuStorage::F64(run(&x[range], slope)),
-            _ => bail!("leaky_relu: f32 or f64 only"),
+            _ => bail!("internal: f32 or f64 only"),
         };
         Ok((y, layout.shape().clone()))
     }
@@ -68,7 +68,7 @@ impl CustomOp2 for LeakyReluGradient {
         let out = match (y, g) {
             (CpuStorage::F32(y), CpuStorage::F32(g)) => CpuStorage::F32(run(&y[ry], &g[rg], slope as f32)),
             (CpuStorage::F64(y), CpuStorage::F64(g)) => CpuStorage::F64(run(&y[ry], &g[rg], slope)),
-            _ => bail!("leaky_relu: f32 or f64 only"),
+            _ => bail!("internal: f32 or f64 only"),
         };
         Ok((out, ly.shape().clone()))
     }

@@ -18,7 +18,7 @@ use crate::device::Choice;
 use crate::runs::{page, sheet, write_atomically};
 use crate::style::adain::styles::complete;
 use crate::style::config::StylePicture;
-use crate::style::gatys::{Mover, Optimisation};
+use crate::style::gatys::{Mover, Optimisation, Start};
 use crate::style::judge::{Judge, Statistics, number};
 use crate::style::pictures::{GAP, filled, picture, tensor, white};
 
@@ -30,7 +30,7 @@ const EXAMPLES: &str = "Example:
 const STYLE_WEIGHT: f64 = 10.0;
 
 /// Redraws photos by a network at once and by L-BFGS in so many steps, and compares their losses as Johnson et al. 2016
-/// (arXiv:1603.08155) do. Writes a page with a table and sheets of the pictures.
+/// (arXiv:1603.08155) do: there it starts from noise. Writes a page with a table and sheets of the pictures.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Style {
@@ -58,6 +58,9 @@ pub struct Style {
     /// Steps of L-BFGS.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     steps: u64,
+    /// Where L-BFGS starts.
+    #[arg(long, value_enum, default_value = "noise")]
+    start: Start,
     #[command(flatten)]
     objective: ObjectiveArgs,
     /// auto, cpu or cuda:N.
@@ -146,7 +149,8 @@ impl Style {
         let network = loss(&tensor(redrawn, device)?)?;
         row.network += network;
         let rate = Mover::Lbfgs.usual_rate();
-        let mut optimisation = Optimisation::new(judge, &content, wanted.clone(), &content, Mover::Lbfgs, rate)?;
+        let start = self.start.pixels(&content, 0)?;
+        let mut optimisation = Optimisation::new(judge, &content, wanted.clone(), &start, Mover::Lbfgs, rate)?;
         let mut steps = self.steps;
         for step in 0..self.steps {
             if optimisation.step()?.loss <= network {

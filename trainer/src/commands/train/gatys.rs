@@ -2,8 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
-use clap::{Args, ValueEnum};
-use rand::RngExt;
+use clap::Args;
 use shared::imresize::resized;
 use shared::imresize::{Side, scaled};
 use shared::picture::{Format, Picture};
@@ -15,8 +14,7 @@ use crate::commands::progress_bar;
 use crate::data::folder;
 use crate::device::Choice;
 use crate::runs::{sheet, write_atomically};
-use crate::seed;
-use crate::style::gatys::{Mover, Optimisation, Point};
+use crate::style::gatys::{Mover, Optimisation, Point, Start};
 use crate::style::judge::{Judge, Statistics};
 use crate::style::pictures::{GAP, picture, tensor};
 
@@ -31,17 +29,6 @@ The networks that judge come by `trainer data perceptual`.";
 
 /// The weight of the style where none is given: one picture can come closer than a network.
 const STYLE_WEIGHT: f64 = 20.0;
-
-/// What the pixels are at first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Start {
-    /// The content.
-    Content,
-    /// Noise.
-    Noise,
-    /// Noise around the content's median colour.
-    MedianNoise,
-}
 
 /// Optimises the pixels of one picture.
 #[derive(Debug, Clone, Args)]
@@ -95,7 +82,7 @@ pub struct Goal {
     pub layers: Vec<String>,
     #[command(flatten)]
     pub objective: ObjectiveArgs,
-    /// Compute in half precision: for CUDA.
+    /// Compute features in f16, for CUDA; pixels, statistics and losses stay f32.
     #[arg(long)]
     pub half: bool,
     /// auto, cpu or cuda:N.
@@ -123,12 +110,13 @@ impl Goal {
     /// # Errors
     /// Names the file or the value.
     pub fn open(&self) -> Result<(Judge, Pictures, Device)> {
-        ensure!(!self.half, "--half: half precision is for CUDA, and the statistics of a style overflow in it; leave it out");
         ensure!(self.sizes.iter().all(|size| (16..=8192).contains(size)), "--sizes must lie between 16 and 8192");
         let objective = self.objective.objective(self.layers.clone(), STYLE_WEIGHT);
         objective.validate()?;
         let device = self.device.open()?;
-        let judge = Judge::open(&self.judge, objective, &device)?;
+        ensure!(!(self.half && device.is_cpu()), "--half is for CUDA; the CPU computes in f32");
+        let dtype = if self.half { DType::F16 } else { DType::F32 };
+        let judge = Judge::open_as(&self.judge, objective, &device, dtype)?;
         let content = folder::read(&self.content)?;
         let styles = self.style.iter().map(|(file, part)| Ok((folder::read(file)?, *part))).collect::<Result<_>>()?;
         Ok((judge, Pictures { content, styles }, device))
@@ -172,7 +160,7 @@ impl Gatys {
             let (_, _, height, width) = content.dims4()?;
             let start = match &now {
                 Some(smaller) => tensor(&resized(smaller, width, height)?, &device)?,
-                None => start(self.start, &content, self.seed)?,
+                None => self.start.pixels(&content, self.seed)?,
             };
             let mut optimisation = Optimisation::new(&judge, &content, style, &start, self.optimizer, rate)?;
             for _ in 0..self.steps {
@@ -217,27 +205,4 @@ impl Gatys {
 
 fn write(path: &Path, picture: &Picture) -> Result<()> {
     write_atomically(path, &picture.encode(Format::Png)?)
-}
-
-/// The pixels at first.
-fn start(start: Start, content: &Tensor, seed: u64) -> Result<Tensor> {
-    let mut rng = seed::rng(seed, "start", 0);
-    let mut noise = |count: usize, centre: f32, width: f32| -> Vec<f32> {
-        (0..count).map(|_| (centre + width * (rng.random::<f32>() - 0.5)).clamp(0.0, 1.0)).collect()
-    };
-    let values = shared::engine::candle::values(content)?;
-    let plane = values.len() / 3;
-    let pixels = match start {
-        Start::Content => values,
-        Start::Noise => noise(values.len(), 0.5, 1.0),
-        Start::MedianNoise => {
-            let median = |plane: &[f32]| {
-                let mut sorted = plane.to_vec();
-                sorted.sort_by(f32::total_cmp);
-                sorted.get(plane.len() / 2).copied().unwrap_or(0.5)
-            };
-            values.chunks_exact(plane).flat_map(|p| noise(p.len(), median(p), 0.2)).collect()
-        }
-    };
-    Ok(Tensor::from_vec(pixels, content.dims(), content.device())?.to_dtype(DType::F32)?)
 }

@@ -40,6 +40,27 @@ fn sigmoid(v: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(-max(v, vec4<f32>(-80.0))));
 }
 
+#if JOINT
+var<workgroup> parts: array<vec4<f32>, $WORKGROUP>;
+
+// The sum of what the threads of a workgroup have, or the greatest of it, for all of them.
+fn joined(part: vec4<f32>, local: u32, greatest: bool) -> vec4<f32> {
+    // Whoever still reads the last one may.
+    workgroupBarrier();
+    parts[local] = part;
+    for (var count = ${WORKGROUP}u / 2; count > 0; count /= 2) {
+        workgroupBarrier();
+        if (local < count) {
+            let a = parts[local];
+            let b = parts[local + count];
+            parts[local] = select(a + b, max(a, b), greatest);
+        }
+    }
+    workgroupBarrier();
+    return parts[0];
+}
+#end
+
 #if CONV
 // The place in the source of row or column `i` of the padded, perhaps enlarged source. With zeros for a border it may be outside:
 // below zero it wraps around to more than any size.

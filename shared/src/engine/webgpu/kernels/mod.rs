@@ -21,6 +21,9 @@ use template::{Values, expand};
 /// The widest window that is unrolled: SwiftShader compiles 256 products of four in 2 s.
 const SLIDING: usize = 3;
 
+/// A product of more rows has threads enough without sharing its sums.
+const FEW_ROWS: usize = 8;
+
 /// Declares the uniforms of a dispatch once, for Rust and for WGSL.
 macro_rules! uniforms {
     ($($(#[$doc:meta])* $field:ident,)*) => {
@@ -95,6 +98,14 @@ fn slides(kernel: usize, stride: usize) -> bool {
     stride == 1 && kernel <= SLIDING
 }
 
+/// The rows of a product, in steps of two, when there are so few that the threads of a workgroup share its sums.
+fn few_rows(step: &Step, geometry: Geometry) -> Option<usize> {
+    let Kernel::Conv2d { kernel: 1, stride: 1, padding, enlarged: 1, .. } = step.kernel else { return None };
+    let [batch, _, rows, width] = step.computed();
+    let few = batch * width == 1 && rows <= FEW_ROWS && padding.size() == 0 && step.shuffle() == 1;
+    (geometry.joint && few).then(|| rows.next_power_of_two())
+}
+
 /// How the kernel of a convolution reads its weights.
 pub(super) fn weight_packing(kernel: usize, stride: usize) -> Packing {
     if slides(kernel, stride) { Packing::WeightColumns } else { Packing::Weight }
@@ -151,6 +162,8 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
     // Threads for a whole row find their place themselves.
     let by_row = matches!(step.kernel, Kernel::Softmax | Kernel::LayerNorm { .. } | Kernel::BeamMerge(_));
     let pixels = geometry.pixels(step.computed()[2]);
+    let few = few_rows(step, geometry);
+    let joint = geometry.joint && matches!(step.kernel, Kernel::Softmax | Kernel::LayerNorm { .. });
     let shuffled = step.epilogue.iter().position(|stage| matches!(stage, Stage::PixelShuffle(_)));
     let (before, after) = step.epilogue.split_at(shuffled.unwrap_or(step.epilogue.len()));
     let half = precision == Precision::F16;
@@ -160,13 +173,16 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
     let mut values = Values::default()
         .number("HALF", usize::from(half))
         .text("SUM", if half { "part" } else { "sum" })
-        .number("CONV", usize::from(conv))
+        .number("CONV", usize::from(conv && few.is_none()))
         .number("REFLECT", usize::from(reflect))
         .text("ENLARGED", enlarge('*'))
         .text("SHRUNK", enlarge('/'))
         .number("KERNEL", kernel)
         .number("SLIDE", usize::from(slide))
-        .number("ROWS", pixels + kernel - 1)
+        .number("ROWS", few.unwrap_or(pixels + kernel - 1))
+        .number("SUMS", few.unwrap_or(1) * geometry.workgroup)
+        .number("JOINT", usize::from(joint))
+        .number("STEP", if joint { geometry.workgroup } else { 1 })
         .text("EPSILON", format!("{epsilon:?}f"))
         .text("SCALE", scale)
         .number("BEAM", beam)
@@ -202,7 +218,8 @@ pub(super) fn source(step: &Step, geometry: Geometry, precision: Precision) -> R
             .number("PATCH", tile.patch_length())
             .number("WEIGHTS", tile.weights_length());
     }
-    Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel_source(step.kernel).1, &values)?)
+    let kernel = if few.is_some() { include_str!("gemv.wgsl") } else { kernel_source(step.kernel).1 };
+    Ok(expand(include_str!("common.wgsl"), &values)? + &expand(kernel, &values)?)
 }
 
 /// The buffers that the epilogue reads.
@@ -272,7 +289,8 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
     let mut all = Vec::with_capacity(parts);
     for part in 0..parts {
         let [_, ic, ih, iw] = step.inputs[part].1;
-        let lanes = if part + 1 == parts { 4 * blocks - start } else { ic };
+        // The last one fills its block; of what is joined in time, `start` counts rows.
+        let lanes = if step.kernel == Kernel::CatChannels && part + 1 == parts { 4 * blocks - start } else { ic };
         let (kernel, stride, padding) = match step.kernel {
             Kernel::Conv2d { kernel, stride, padding, .. } => (kernel, stride, padding.size()),
             Kernel::MaxPool { kernel, stride } => (kernel, stride, 0),
@@ -294,6 +312,7 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
             Kernel::Conv2d { .. } if let Some(tile) = tile(step, geometry) => {
                 n * blocks.div_ceil(tile.blocks()) * tile.tiles(h, w)
             }
+            Kernel::Conv2d { .. } if few_rows(step, geometry).is_some() => blocks,
             Kernel::Conv2d { .. } => {
                 let strips = h.div_ceil(geometry.pixels(h)) * w;
                 n * blocks.div_ceil(geometry.outputs(c)) * strips.div_ceil(geometry.workgroup)
@@ -301,8 +320,10 @@ pub(super) fn dispatches(step: &Step, geometry: Geometry, most: u32) -> Result<V
             // As wide as there are parts.
             Kernel::Moments => (n * ic.div_ceil(4) * w).div_ceil(geometry.workgroup),
             Kernel::ScaleAndShift { .. } => (n * blocks / 2).div_ceil(geometry.workgroup),
-            Kernel::Softmax => (n * blocks * h).div_ceil(geometry.workgroup),
-            Kernel::LayerNorm { .. } => h.div_ceil(geometry.workgroup),
+            Kernel::Softmax | Kernel::LayerNorm { .. } => {
+                let rows = if step.kernel == Kernel::Softmax { n * blocks * h } else { h };
+                if geometry.joint { rows } else { rows.div_ceil(geometry.workgroup) }
+            }
             Kernel::BeamParts { .. } => (h * w).div_ceil(geometry.workgroup),
             Kernel::BeamMerge(_) => 1,
             Kernel::CatChannels => (n * lanes.div_ceil(4) * h * w).div_ceil(geometry.workgroup),

@@ -13,8 +13,8 @@ use crate::tensor::Padding;
 /// # Errors
 /// When a template is broken.
 pub fn variants() -> Result<Vec<(String, String)>> {
-    // Wide enough for threads that share.
-    let dims = [1, 5, 4, 16];
+    // Wide enough for threads that share, and rows as few as in a step of decoding.
+    let (dims, rows) = ([1, 5, 4, 16], [1, 9, 5, 1]);
     let picture = (Value::Input(0), dims);
     let mut kernels = vec![Kernel::Pack, Kernel::Copy, Kernel::PixelShuffle(2), Kernel::UpsampleNearest(2)];
     kernels.extend([None, Some([1, 1])].map(|mask| Kernel::AttentionScores { mask }));
@@ -25,6 +25,9 @@ pub fn variants() -> Result<Vec<(String, String)>> {
         let variants = [(false, 1), (true, 1), (true, 2)];
         kernels.extend(variants.map(|(bias, enlarged)| Kernel::Conv2d { kernel, stride: 1, padding, bias, enlarged }));
     }
+    let mut kernels: Vec<(Kernel, [usize; 4])> = kernels.into_iter().map(|kernel| (kernel, dims)).collect();
+    let product = |bias| Kernel::Conv2d { kernel: 1, stride: 1, padding: Padding::Zeros(0), bias, enlarged: 1 };
+    kernels.extend([false, true].map(|bias| (product(bias), rows)));
     let affine = Map::Affine(-1e30, f32::MIN_POSITIVE);
     let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Tanh, affine];
     let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
@@ -46,7 +49,7 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     for (geometry, precision) in Geometry::CANDIDATES.into_iter().flat_map(|g| [Precision::F32, Precision::F16].map(|p| (g, p))) {
         // Others serve convolutions only, and whatever writes an epilogue knows nothing of them.
         let default = [Geometry::HARDWARE, Geometry::SOFTWARE].contains(&geometry);
-        for &kernel in kernels.iter().filter(|kernel| default || matches!(kernel, Kernel::Conv2d { .. })) {
+        for &(kernel, dims) in kernels.iter().filter(|(kernel, _)| default || matches!(kernel, Kernel::Conv2d { .. })) {
             let inputs = match kernel {
                 Kernel::Conv2d { bias, .. } => 2 + usize::from(bias),
                 Kernel::AttentionScores { mask } => 2 + usize::from(mask.is_some()),
@@ -68,7 +71,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
                     };
                     all.push((
                         format!(
-                            "{kernel:?} {epilogue:?} planar {planar}, features last {features_last} {geometry:?} {precision:?}"
+                            "{kernel:?} {dims:?} {epilogue:?} planar {planar}, features last {features_last} {geometry:?} \
+                             {precision:?}"
                         ),
                         source(&step, geometry, precision)?,
                     ));
