@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use shared::Tensor;
+use shared::engine::webgpu::kernels::Geometry;
 use shared::engine::webgpu::{Context, GpuTensor, Plan, Precision};
 use tests::{golden, parity};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -25,6 +26,12 @@ async fn context() -> Arc<Context> {
 #[wasm_bindgen_test]
 async fn every_operation_matches_candle() {
     parity::operations(&context().await).await.assert();
+}
+
+/// As a GPU does it: a browser must grant that all threads of a workgroup come to every barrier.
+#[wasm_bindgen_test]
+async fn sequences_match_candle_where_threads_share_sums() {
+    parity::on_sequences(&context().await.with_geometry(Geometry::HARDWARE)).await.assert();
 }
 
 #[wasm_bindgen_test]

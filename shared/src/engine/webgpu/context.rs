@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wgpu::util::DeviceExt;
 
 use super::kernels::Geometry;
-use super::lower::Step;
 use super::memory::Precision;
+use super::step::Step;
 use super::tuning::{Layer, Tuning};
 use crate::{Error, Result};
 

@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use super::lower::{Step, canonical};
+use super::lower::canonical;
+use super::step::Step;
 
 /// How tensors and weights are stored, and what convolutions multiply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,7 +150,7 @@ fn bytes(step: &Step, precision: Precision) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lower::{Kernel, Operand, Value};
+    use super::super::step::{Kernel, Operand, Value};
     use super::*;
     use proptest::prelude::*;
 

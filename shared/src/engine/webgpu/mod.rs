@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GpuTensor   recording: a graph of operations            (tensor)
-//!    |        fusion: a list of steps, one kernel each     (lower, shuffle)
+//!    |        fusion: a list of steps, one kernel each     (lower, shuffle, step)
 //!    |        placement: steps share few buffers           (memory)
 //!  Plan       pipelines and bind groups made once; a run is a few submissions, mostly one, and one read-back
 //!    |        measurement: how to cut convolutions here     (tuning)
@@ -23,6 +23,7 @@ mod memory;
 mod plan;
 mod repeat;
 mod shuffle;
+mod step;
 mod tensor;
 mod tuning;
 

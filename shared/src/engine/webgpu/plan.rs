@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::kernels::{self, Geometry, Shape};
-use super::lower::{Step, Value, lower};
+use super::lower::lower;
 use super::memory::place;
+use super::step::{Step, Value};
 use super::{Context, GpuTensor};
 use crate::{Error, Result, Tensor};
 

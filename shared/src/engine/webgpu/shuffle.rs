@@ -3,7 +3,7 @@
 //! A shuffle only moves values, and the convolution can as well store them where they belong: the large tensor is then written
 //! once instead of written, read and written. This is decided when all steps are known, because the result's layout counts.
 
-use super::lower::{Kernel, MAX_OPERANDS, Stage, Step, Value};
+use super::step::{Kernel, MAX_OPERANDS, Stage, Step, Value};
 
 /// Joins every shuffle with the convolution that it alone reads, where [`fits`] allows it.
 pub fn fuse(steps: &mut Vec<Step>) {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::kernels::{self, Geometry};
-use super::lower::{Kernel, Step};
 use super::plan::{Dispatch, Shapes, dispatch};
+use super::step::{Kernel, Step};
 use super::{Context, Plan};
 use crate::Result;
 

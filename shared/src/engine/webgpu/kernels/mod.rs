@@ -10,8 +10,8 @@ mod variants;
 pub use geometry::{Geometry, Shared};
 pub use variants::variants;
 
-use super::lower::{Kernel, Operand, Stage, Step, Value};
 use super::memory::{Packing, Precision};
+use super::step::{Kernel, Operand, Stage, Step, Value};
 use super::tensor::{Map, Zip};
 use crate::tensor::Padding;
 use crate::{Error, Result};

@@ -1,7 +1,7 @@
 //! Every shader, for validation.
 
-use super::super::lower::{self, Kernel, Operand, Stage, Step, Value};
 use super::super::memory::Precision;
+use super::super::step::{Kernel, MAX_OPERANDS, Operand, Stage, Step, Value};
 use super::super::tensor::{Map, Zip};
 use super::{Geometry, source};
 use crate::Result;
@@ -42,8 +42,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
         Stage::Zip { .. } | Stage::Normalise { .. } => (vec![stage], vec![factor]),
     }));
     let zip = |operand| Stage::Zip { zip: Zip::Add, operand, reversed: false };
-    let longest = (0..lower::MAX_OPERANDS).flat_map(|i| [zip(i), stages[i].0]).collect();
-    epilogues.push((longest, (1..=lower::MAX_OPERANDS).collect()));
+    let longest = (0..MAX_OPERANDS).flat_map(|i| [zip(i), stages[i].0]).collect();
+    epilogues.push((longest, (1..=MAX_OPERANDS).collect()));
 
     let mut all = Vec::new();
     for (geometry, precision) in Geometry::CANDIDATES.into_iter().flat_map(|g| [Precision::F32, Precision::F16].map(|p| (g, p))) {
