@@ -52,8 +52,10 @@ pub struct Sampling {
 
 impl Default for Search {
     fn default() -> Self {
-        // BLEU on Multi30k's validation set, de to en, beam 5: 28.6 at 0.6, 29.1 at 1, 29.7 at 1.4, 28.4 at 2.
-        Self { beam: 5, length_penalty: 1.4, coverage: 0.0, most: 128, sampling: None }
+        // BLEU on Multi30k's validation set, de to en, beam 5: 28.6 at 0.6, 29.1 at 1, 29.7 at 1.4, 28.4 at 2. Coverage, of its
+        // first 300 sentences, by the shipped weights: chrF of de-en 54.1 at 0, 54.6 at 0.05, 54.8 at 0.2; BLEU 34.0, 34.2, 31.7.
+        // At 0.05 the other pairs gain 0.5 to 0.7 chrF, and -0.2 to 0.5 BLEU: fewer clauses are left out.
+        Self { beam: 5, length_penalty: 1.4, coverage: 0.05, most: 128, sampling: None }
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 use shared::catalogue::Model;
 use shared::checkpoint::Checkpoint;
 use shared::models::{CellKind, TranslationConfig};
+use shared::pipeline::search::Search;
 
 use super::evaluate::Scores;
 use super::{bleu, chrf, dates};
@@ -62,9 +63,10 @@ pub fn card(model: &Model, checkpoint: &Checkpoint, scores: &BTreeMap<String, Sc
         );
         return Ok(card);
     }
+    let Search { beam, coverage, .. } = Search::default();
     let _ = writeln!(
         card,
-        "Cased and detokenised, one reference, beam of 5, from the f16 weights. BLEU: `{}`. chrF: `{}`.\n\n\
+        "Cased and detokenised, one reference, beam of {beam}, coverage {coverage}, from the f16 weights. BLEU: `{}`. chrF: `{}`.\n\n\
          | Test set | Sentences | BLEU | chrF |\n|---|---|---|---|",
         bleu::SIGNATURE,
         chrf::SIGNATURE
