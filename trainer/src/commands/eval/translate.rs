@@ -25,7 +25,7 @@ pub struct Searching {
     /// 0 prefers short translations, 2 long ones.
     #[arg(long, default_value_t = Search::default().length_penalty)]
     length_penalty: f32,
-    /// Rewards looking at every word of the source, so that no clause is left out; 0 does not, 0.2 much.
+    /// Rewards looking at every word of the source, so that fewer clauses are left out; 0 does not, 0.2 much.
     #[arg(long, default_value_t = Search::default().coverage)]
     coverage: f32,
 }
