@@ -240,6 +240,12 @@ pub const SHAPES: [[usize; 4]; 6] = [[1, 1, 1, 1], [1, 3, 7, 5], [2, 4, 1, 9], [
 /// The same for sequences; of some, features or words are more than the threads that share their sums.
 const SEQUENCES: [[usize; 3]; 5] = [[3, 6, 8], [4, 1, 16], [3, 5, 13], [3, 2, 300], [3, 70, 8]];
 
+async fn sequences_of_every_shape(engine: &impl Engine, report: &mut Report) {
+    for dims in SEQUENCES {
+        sequences::all(engine, &dims, report).await;
+    }
+}
+
 /// Every operation on every shape.
 pub async fn operations(engine: &impl Engine) -> Report {
     let mut report = Report::default();
@@ -247,9 +253,7 @@ pub async fn operations(engine: &impl Engine) -> Report {
         operations::all(engine, &dims, &mut report).await;
     }
     operations::ranks(engine, &mut report).await;
-    for dims in SEQUENCES {
-        sequences::all(engine, &dims, &mut report).await;
-    }
+    sequences_of_every_shape(engine, &mut report).await;
     operations::convolutions(engine, &mut report).await;
     operations::pools(engine, &mut report).await;
     report
@@ -258,9 +262,7 @@ pub async fn operations(engine: &impl Engine) -> Report {
 /// What works on sequences, and the networks that are made of it.
 pub async fn on_sequences(engine: &impl Engine) -> Report {
     let mut report = Report::default();
-    for dims in SEQUENCES {
-        sequences::all(engine, &dims, &mut report).await;
-    }
+    sequences_of_every_shape(engine, &mut report).await;
     sequences::models(engine, &mut report).await;
     report
 }

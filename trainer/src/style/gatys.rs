@@ -181,6 +181,7 @@ impl<'a> Optimisation<'a> {
     pub fn step(&mut self) -> Result<Point> {
         let Self { judge, content, style, pixels, last, .. } = self;
         let var = pixels.get(PIXELS).context("no pixels")?.clone();
+        // L-BFGS reads them before it asks for a loss.
         var.set(&shown(&var)?)?;
         let mut first: Option<[f64; 3]> = None;
         let mut count = 0;
