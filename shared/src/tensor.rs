@@ -43,6 +43,20 @@ pub trait Tensor: Clone {
     /// `[N, O, (H + 2 * padding - K) / stride + 1, (W + 2 * padding - K) / stride + 1]`.
     fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: impl Into<Padding>) -> Result<Self>;
 
+    /// [`Tensor::conv2d`] and then [`Tensor::leaky_relu`], for engines that compute at once and can do both in one pass. Those
+    /// that record see what follows a convolution.
+    fn conv2d_leaky_relu(
+        &self,
+        weight: &Self,
+        bias: Option<&Self>,
+        stride: usize,
+        padding: impl Into<Padding>,
+        slope: f32,
+    ) -> Result<Self> {
+        let y = self.conv2d(weight, bias, stride, padding)?;
+        if slope == 0.0 { y.relu() } else { y.leaky_relu(slope) }
+    }
+
     /// Every channel of every picture to mean 0 and variance 1, then scaled and shifted (Ulyanov et al. 2016, arXiv:1607.08022):
     /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` over `[N, C, H, W]`, with `weight` and `bias` `[C]` and the
     /// variance divided by `H * W`.
@@ -53,6 +67,9 @@ pub trait Tensor: Clone {
 
     /// `x` where it is positive, `slope * x` elsewhere.
     fn leaky_relu(&self, slope: f32) -> Result<Self>;
+
+    /// `x`, but `low` where it is below that, and `high` where it is above that.
+    fn clamp(&self, low: f32, high: f32) -> Result<Self>;
 
     /// `1 / (1 + exp(-x))`.
     fn sigmoid(&self) -> Result<Self>;
@@ -158,6 +175,14 @@ pub(crate) mod rules {
             (Some(oh), Some(ow)) if n * c * h * wd > 0 => Ok([n, o, oh, ow]),
             _ => Err(Error::shape(OP, format!("input {x:?} with padding {padding} is smaller than the kernel of {w:?}"))),
         }
+    }
+
+    pub fn clamp(low: f32, high: f32) -> Result<()> {
+        // Written so that NaN fails.
+        if low <= high && low.is_finite() && high.is_finite() {
+            return Ok(());
+        }
+        Err(Error::shape("clamp", format!("nothing is between {low} and {high}")))
     }
 
     pub fn instance_norm(x: &[usize], weight: &[usize], bias: &[usize], epsilon: f32) -> Result<[usize; 4]> {

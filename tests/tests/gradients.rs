@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shared::Tensor;
+use shared::engine::candle::gram;
 use shared::tensor::Padding;
 
 type Outcome = shared::Result<Candle>;
@@ -68,6 +69,7 @@ fn activations() {
     check("sigmoid", &[SHAPE], |x| Tensor::sigmoid(&x[0]));
     check("sigmoid, wide", &[SHAPE], |x| Tensor::sigmoid(&Tensor::affine(&x[0], 10.0, 0.0)?));
     check("silu", &[SHAPE], |x| Tensor::silu(&x[0]));
+    check_both("clamp", &[SHAPE], |x| Tensor::clamp(&x[0], -0.6, 0.55));
     check("affine", &[SHAPE], |x| Tensor::affine(&x[0], -1.5, 0.25));
 }
 
@@ -95,7 +97,7 @@ fn rearrangements() {
     check("cat_channels", &[SHAPE, other], |x| Tensor::cat_channels(&[&x[0], &x[1], &x[0]]));
     check("pixel_shuffle", &[&[2, 12, 3, 2]], |x| x[0].pixel_shuffle(2));
     check("pixel_shuffle by 3", &[&[1, 9, 2, 3]], |x| x[0].pixel_shuffle(3));
-    check("upsample_nearest", &[SHAPE], |x| x[0].upsample_nearest(3));
+    check_both("upsample_nearest", &[SHAPE], |x| x[0].upsample_nearest(3));
 }
 
 /// As in a U-Net: the backward of candle's `upsample_nearest2d` overwrites what the skip has left.
@@ -228,6 +230,8 @@ impl Conv {
         let dims: [&[usize]; 3] = [&[batch, inputs, height, width], &[outputs, inputs, kernel, kernel], &[outputs]];
         let f = move |x: &[Candle]| Tensor::conv2d(&x[0], &x[1], Some(&x[2]), stride, padding);
         matches_f64(&format!("{self:?}"), dims, &f);
+        let f = move |x: &[Candle]| Tensor::conv2d_leaky_relu(&x[0], &x[1], Some(&x[2]), stride, padding, 0.3);
+        matches_f64(&format!("{self:?} and a leaky ReLU"), dims, &f);
     }
 }
 
@@ -264,6 +268,14 @@ fn our_instance_norm_matches_candle_in_f64() {
         matches_f64("instance_norm", [&dims, &dims[1..2], &dims[1..2]], &|x| {
             Tensor::affine(&x[0], 1.0, 30.0)?.instance_norm(&x[1], &x[2], 1e-5)
         });
+    }
+}
+
+/// Whole vectors of pixels, and some left over.
+#[test]
+fn gram_matrices() {
+    for dims in [[1, 5, 4, 8], [1, 3, 5, 7]] {
+        check_both(&format!("gram {dims:?}"), &[&dims], |x| Ok(gram(&x[0])?));
     }
 }
 

@@ -267,6 +267,7 @@ fn what_cannot_be_run_is_refused_in_words() {
     let empty = GpuTensor::input([1, 0, 2, 2]);
     assert!(message(Plan::new(&context, &empty, &empty)).contains("empty"));
     assert!(x.affine(f32::NAN, 0.0).is_err());
+    assert!(x.clamp(1.0, 0.0).is_err());
     assert!(x.conv2d(&x, None, 1, 1).is_err());
 
     let plan = Plan::new(&context, &x, &x.relu().unwrap()).unwrap();

@@ -22,16 +22,17 @@ pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits with the range of f32: for CUDA.
+    /// 16 bits with the range of f32: for CUDA; on a CPU with AMX (Intel's servers) the products of convolutions.
     Bf16,
     /// 16 bits with a scaled loss: for CUDA.
     F16,
 }
 
 impl Precision {
-    /// candle's name for it.
-    pub fn dtype(self) -> DType {
+    /// What tensors are of on this device.
+    fn dtype(self, device: &Device) -> DType {
         match self {
+            _ if device.is_cpu() => DType::F32,
             Self::F32 => DType::F32,
             Self::Bf16 => DType::BF16,
             Self::F16 => DType::F16,
@@ -113,8 +114,9 @@ impl Training {
         let parameters = variables.all();
         info!("{} parameters", parameters.values().map(|var| var.elem_count()).sum::<usize>());
 
+        let dtype = self.precision.dtype(&device);
         let mut run = Run::new(parameters, self.optimizer.build(), device, self.length);
-        run.dtype = self.precision.dtype();
+        run.dtype = dtype;
         run.epoch_steps = self.epoch_steps;
         run.overfit = self.overfit;
         run.shares = self.shares.iter().map(|(layer, share)| (layer.clone(), *share)).collect();

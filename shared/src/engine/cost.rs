@@ -82,6 +82,11 @@ impl Tensor for CostTensor {
         Ok(self.clone())
     }
 
+    fn clamp(&self, low: f32, high: f32) -> Result<Self> {
+        rules::clamp(low, high)?;
+        Ok(self.clone())
+    }
+
     fn sigmoid(&self) -> Result<Self> {
         Ok(self.clone())
     }

@@ -34,4 +34,14 @@ impl<T: Tensor> Conv2d<T> {
     pub fn forward(&self, x: &T) -> Result<T> {
         x.conv2d(&self.weight, Some(&self.bias), self.stride, self.padding)
     }
+
+    /// And a ReLU.
+    pub fn relu(&self, x: &T) -> Result<T> {
+        self.leaky_relu(x, 0.0)
+    }
+
+    /// And a leaky ReLU.
+    pub fn leaky_relu(&self, x: &T, slope: f32) -> Result<T> {
+        x.conv2d_leaky_relu(&self.weight, Some(&self.bias), self.stride, self.padding, slope)
+    }
 }

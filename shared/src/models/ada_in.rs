@@ -81,7 +81,7 @@ impl<T: Tensor> AdaIn<T> {
         {
             return Err(Error::shape("AdaIN", format!("{h} x {w} pixels are not multiples of 4")));
         }
-        self.encoder.iter().try_fold(x.clone(), |y, conv| conv.forward(&y)?.relu())
+        self.encoder.iter().try_fold(x.clone(), |y, conv| conv.relu(&y))
     }
 
     /// Draws `features`, as [`AdaIn::encode`] gives them but with the statistics of a style.
@@ -89,14 +89,14 @@ impl<T: Tensor> AdaIn<T> {
     /// # Errors
     /// [`Error::Shape`] when they are not the encoder's.
     pub fn decode(&self, features: &T) -> Result<T> {
-        let mut y = self.bottleneck.forward(features)?.relu()?;
+        let mut y = self.bottleneck.relu(features)?;
         for [first, second] in &self.blocks {
-            y = second.forward(&first.forward(&y)?.relu()?)?.add(&y)?;
+            y = second.forward(&first.relu(&y)?)?.add(&y)?;
         }
         let [half, narrow, full] = &self.up;
-        y = half.forward(&y.upsample_nearest(2)?)?.relu()?;
-        y = narrow.forward(&y)?.relu()?;
-        y = full.forward(&y.upsample_nearest(2)?)?.relu()?;
+        y = half.relu(&y.upsample_nearest(2)?)?;
+        y = narrow.relu(&y)?;
+        y = full.relu(&y.upsample_nearest(2)?)?;
         self.tail.forward(&y)?.sigmoid()
     }
 

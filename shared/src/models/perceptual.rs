@@ -253,7 +253,7 @@ impl<T: Tensor> Layer<T> {
     fn forward(&self, x: &T) -> Result<T> {
         match self {
             Self::Conv(conv) => conv.forward(x),
-            Self::Relu(_, conv) => conv.forward(x)?.relu(),
+            Self::Relu(_, conv) => conv.relu(x),
             Self::Pool { kernel, stride } => x.max_pool(*kernel, *stride),
             Self::Fire(_, fire) => fire.forward(x),
         }
@@ -262,7 +262,7 @@ impl<T: Tensor> Layer<T> {
 
 impl<T: Tensor> Fire<T> {
     fn forward(&self, x: &T) -> Result<T> {
-        let x = self.squeeze.forward(x)?.relu()?;
-        T::cat_channels(&[&self.expand1x1.forward(&x)?.relu()?, &self.expand3x3.forward(&x)?.relu()?])
+        let x = self.squeeze.relu(x)?;
+        T::cat_channels(&[&self.expand1x1.relu(&x)?, &self.expand3x3.relu(&x)?])
     }
 }

@@ -51,7 +51,7 @@ impl<T: Tensor> Plain<T> {
     pub fn forward(&self, x: &T) -> Result<T> {
         let mut y = self.head.forward(x)?;
         for conv in &self.body {
-            y = conv.forward(&y)?.relu()?;
+            y = conv.relu(&y)?;
         }
         self.tail.forward(&y)?.pixel_shuffle(self.scale)
     }

@@ -49,9 +49,9 @@ impl<T: Tensor> ResidualBlock<T> {
 
     fn forward(&self, x: &T) -> Result<T> {
         let [first, second, third] = &self.refine;
-        let y = first.forward(x)?.leaky_relu(SLOPE)?;
-        let y = second.forward(&y)?.leaky_relu(SLOPE)?;
-        let y = third.forward(&y)?.leaky_relu(SLOPE)?;
+        let y = first.leaky_relu(x, SLOPE)?;
+        let y = second.leaky_relu(&y, SLOPE)?;
+        let y = third.leaky_relu(&y, SLOPE)?;
         self.mix.forward(&y.add(x)?)
     }
 }

@@ -49,7 +49,7 @@ impl<T: Tensor> ResidualBlock<T> {
     }
 
     fn forward(&self, x: &T) -> Result<T> {
-        self.conv2.forward(&self.conv1.forward(x)?.relu()?)?.affine(RESIDUAL_SCALE, 0.0)?.add(x)
+        self.conv2.forward(&self.conv1.relu(x)?)?.affine(RESIDUAL_SCALE, 0.0)?.add(x)
     }
 }
 

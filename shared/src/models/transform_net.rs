@@ -82,13 +82,13 @@ impl<T: Tensor> ConvNorm<T> {
 
     fn forward(&self, x: &T, mixture: Option<&T>) -> Result<T> {
         let y = self.norm.forward(&self.conv.forward(x)?, mixture)?;
-        if self.bounded { y.affine(1.0, LIMIT)?.relu()?.affine(-1.0, 2.0 * LIMIT)?.relu()?.affine(-1.0, LIMIT) } else { Ok(y) }
+        if self.bounded { y.clamp(-LIMIT, LIMIT) } else { Ok(y) }
     }
 
     /// And a ReLU.
     fn relu(&self, x: &T, mixture: Option<&T>) -> Result<T> {
-        let y = self.norm.forward(&self.conv.forward(x)?, mixture)?.relu()?;
-        if self.bounded { y.affine(-1.0, LIMIT)?.relu()?.affine(-1.0, LIMIT) } else { Ok(y) }
+        let y = self.norm.forward(&self.conv.forward(x)?, mixture)?;
+        if self.bounded { y.clamp(0.0, LIMIT) } else { y.relu() }
     }
 }
 

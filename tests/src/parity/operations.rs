@@ -52,6 +52,8 @@ cases! {
     /// Alone.
     LeakyRelu |x, _c| x.leaky_relu(0.05);
     /// Over a wide range.
+    Clamp |x, _c| x.affine(200.0, 0.0)?.clamp(-4.0, 30.0);
+    /// Over a wide range.
     Sigmoid |x, _c| x.affine(200.0, 0.0)?.sigmoid();
     /// Over a wide range.
     Silu |x, _c| x.affine(200.0, 0.0)?.silu();

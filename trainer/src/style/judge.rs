@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Tensor};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use shared::checkpoint;
-use shared::engine::candle::Constants;
+use shared::engine::candle::{Constants, gram};
 use shared::models::{Perceptual, PerceptualKind, prepared};
 use shared::{Init, Scope, Source};
 
@@ -32,7 +32,7 @@ impl Statistic {
         let (_, _, height, width) = feature.dims4()?;
         let rows = feature.squeeze(0)?.flatten_from(1)?;
         match self {
-            Self::Full => rows.matmul(&rows.t()?)? / (height * width) as f64,
+            Self::Full => gram(feature)? / (height * width) as f64,
             Self::Diagonal => rows.sqr()?.mean(D::Minus1),
             Self::Stats => {
                 let mean = rows.mean_keepdim(D::Minus1)?;

@@ -2,11 +2,21 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
+use super::activation::{leaky_relu, leaky_relu_gradient};
+use super::direct::Epilogue;
 use super::planes::{Geometry, MAX_TAPS, mirrored};
 use super::{direct, f32s, ours, sum_per_channel};
 use crate::tensor::Padding;
 
-pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize, padding: Padding) -> crate::Result<Tensor> {
+/// With a `slope`, a leaky ReLU follows.
+pub fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: usize,
+    padding: Padding,
+    slope: Option<f32>,
+) -> crate::Result<Tensor> {
     let kernel = weight.dim(2)?;
     let direct = padding.size() < kernel && stride <= kernel && kernel * kernel <= MAX_TAPS;
     if direct && ours(x) {
@@ -18,7 +28,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize,
                 &zeros
             }
         };
-        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Conv2d { stride, padding })?);
+        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Conv2d { stride, padding, slope })?);
     }
     let (x, padding) = match padding {
         Padding::Zeros(size) => (x.clone(), size),
@@ -34,10 +44,11 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: usize,
         let (h, w) = (used(padded.dim(2)?), used(padded.dim(3)?));
         padded.narrow(2, 0, h)?.narrow(3, 0, w)?.contiguous()?.conv2d(weight, 0, stride, 1, 1)?
     };
-    Ok(match bias {
+    let y = match bias {
         Some(bias) => y.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?,
         None => y,
-    })
+    };
+    slope.map_or(Ok(y.clone()), |slope| leaky_relu(&y, slope))
 }
 
 /// Height and width with `size` mirrored pixels on every side, by index, whose gradient candle has right.
@@ -54,6 +65,8 @@ fn reflect(x: &Tensor, size: usize) -> Result<Tensor> {
 struct Conv2d {
     stride: usize,
     padding: Padding,
+    /// Of the leaky ReLU that follows, if one does.
+    slope: Option<f32>,
 }
 
 /// Weight and the output's gradient to the input's gradient.
@@ -70,7 +83,7 @@ impl Conv2d {
     fn geometry(&self, x: &Shape, weight: &Shape) -> Result<Geometry> {
         let (batch, inputs, height, width) = x.dims4()?;
         let (outputs, _, kernel, _) = weight.dims4()?;
-        let &Self { stride, padding } = self;
+        let &Self { stride, padding, .. } = self;
         Ok(Geometry { batch, inputs, outputs, height, width, kernel, stride, padding })
     }
 }
@@ -91,7 +104,12 @@ impl CustomOp3 for Conv2d {
     ) -> Result<(CpuStorage, Shape)> {
         let g = self.geometry(x_layout.shape(), weight_layout.shape())?;
         let bias = f32s(bias, bias_layout)?;
-        let y = direct::forward(&g, f32s(x, x_layout)?, f32s(weight, weight_layout)?, Some(bias));
+        let y = direct::forward(
+            &g,
+            f32s(x, x_layout)?,
+            f32s(weight, weight_layout)?,
+            &Epilogue { bias: Some(bias), slope: self.slope },
+        );
         Ok((CpuStorage::F32(y), Shape::from((g.batch, g.outputs, g.out_height(), g.out_width()))))
     }
 
@@ -100,11 +118,14 @@ impl CustomOp3 for Conv2d {
         x: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
-        _: &Tensor,
+        result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let geometry = self.geometry(x.shape(), weight.shape())?;
-        let gradient = gradient.contiguous()?;
+        let mut gradient = gradient.contiguous()?;
+        if let Some(slope) = self.slope {
+            gradient = leaky_relu_gradient(result, &gradient, slope)?;
+        }
         // Only what leads to a variable needs a gradient: not the pictures that the first convolution reads, nor the weights
         // of a network that judges another one.
         let input = match x.track_op() {

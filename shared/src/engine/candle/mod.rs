@@ -5,20 +5,36 @@
 //! against finite differences in f64.
 
 mod activation;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 mod conv;
 mod direct;
+mod enlarge;
+mod gram;
 mod lanes;
 mod norm;
+mod pieces;
 mod planes;
 mod pool;
 mod product;
 mod rows;
 mod sequence;
 
+pub use gram::gram;
+
+/// Has convolutions on the CPU multiply in bf16 and add in f32 from now on, in the whole program, where the CPU can do that at once
+/// (AMX, on Linux). False, and nothing is changed, where it cannot.
+pub fn multiply_in_bf16() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    return amx::multiply_in_bf16();
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    false
+}
+
 use candle_core::{CpuStorage, D, DType, Device, Layout, Tensor};
 
 use crate::checkpoint::{self, Tensors};
-use crate::tensor::{Padding, dims4, rules};
+use crate::tensor::{Padding, rules};
 use crate::{Result, Source};
 
 impl crate::Tensor for Tensor {
@@ -29,7 +45,20 @@ impl crate::Tensor for Tensor {
     fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize, padding: impl Into<Padding>) -> Result<Self> {
         let padding = padding.into();
         rules::conv2d(self.dims(), weight.dims(), bias.map(Self::dims), stride, padding)?;
-        conv::conv2d(self, weight, bias, stride, padding)
+        conv::conv2d(self, weight, bias, stride, padding, None)
+    }
+
+    fn conv2d_leaky_relu(
+        &self,
+        weight: &Self,
+        bias: Option<&Self>,
+        stride: usize,
+        padding: impl Into<Padding>,
+        slope: f32,
+    ) -> Result<Self> {
+        let padding = padding.into();
+        rules::conv2d(self.dims(), weight.dims(), bias.map(Self::dims), stride, padding)?;
+        conv::conv2d(self, weight, bias, stride, padding, Some(slope))
     }
 
     fn instance_norm(&self, weight: &Self, bias: &Self, epsilon: f32) -> Result<Self> {
@@ -43,6 +72,11 @@ impl crate::Tensor for Tensor {
 
     fn leaky_relu(&self, slope: f32) -> Result<Self> {
         activation::leaky_relu(self, slope)
+    }
+
+    fn clamp(&self, low: f32, high: f32) -> Result<Self> {
+        rules::clamp(low, high)?;
+        activation::clamp(self, low, high)
     }
 
     fn sigmoid(&self) -> Result<Self> {
@@ -92,10 +126,7 @@ impl crate::Tensor for Tensor {
 
     fn upsample_nearest(&self, factor: usize) -> Result<Self> {
         let out = rules::upsample_nearest(self.dims(), factor)?;
-        let [n, c, h, w] = dims4("upsample_nearest", self.dims())?;
-        // By broadcasting: the backward of candle's upsample_nearest2d overwrites gradients that its input already has.
-        let cells = self.reshape(&[n, c, h, 1, w, 1])?.broadcast_as(&[n, c, h, factor, w, factor])?;
-        Ok(cells.reshape(&out)?)
+        enlarge::nearest(self, factor, out)
     }
 
     fn tanh(&self) -> Result<Self> {

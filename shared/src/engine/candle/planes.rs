@@ -1,7 +1,6 @@
 //! Where a convolution finds its pixels: channels as planes with a border.
 
-use rayon::prelude::*;
-
+use super::pieces::pieces;
 use crate::tensor::Padding;
 
 /// Positions of the widest register tile: so many spare elements lie behind the last plane.
@@ -103,11 +102,11 @@ pub fn mirrored(i: usize, padding: usize, length: usize) -> usize {
 /// of them the columns `j`, `j + stride`, .. .
 pub fn spread(g: &Geometry, x: &[f32]) -> Vec<f32> {
     let (height, width, channel, row) = (g.height, g.width, g.channel(), g.row());
-    let mut out = vec![0.0; g.batch * g.inputs * channel + WIDEST];
-    let targets = out[..g.batch * g.inputs * channel].par_chunks_mut(channel);
-    targets.zip(x.par_chunks(height * width)).for_each(|(to, from)| {
-        let (size, s, plane) = (g.padding.size(), g.stride, g.plane());
-        let reflect = matches!(g.padding, Padding::Reflect(_));
+    let (size, s, plane) = (g.padding.size(), g.stride, g.plane());
+    let reflect = matches!(g.padding, Padding::Reflect(_));
+    pieces(g.batch * g.inputs * channel + WIDEST, channel, |i, to| {
+        // Behind the last channel there is nothing but spare elements.
+        let Some(from) = x.get(i * height * width..(i + 1) * height * width) else { return };
         let rows = if reflect { 0..g.padded_height() } else { size..size + height };
         for y in rows {
             let line = &from[mirrored(y, size, height) * width..][..width];
@@ -126,19 +125,16 @@ pub fn spread(g: &Geometry, x: &[f32]) -> Vec<f32> {
                 }
             }
         }
-    });
-    out
+    })
 }
 
 /// Planes of `height` x `width` as planes of `length` elements with rows `row` apart, zeros between.
 pub fn apart(x: &[f32], height: usize, width: usize, row: usize, length: usize) -> Vec<f32> {
     let planes = x.len() / (height * width);
-    let mut out = vec![0.0; planes * length + WIDEST];
-    let targets = out[..planes * length].par_chunks_mut(length);
-    targets.zip(x.par_chunks(height * width)).for_each(|(to, from)| {
+    pieces(planes * length + WIDEST, length, |i, to| {
+        let Some(from) = x.get(i * height * width..(i + 1) * height * width) else { return };
         for (y, line) in from.chunks_exact(width).enumerate() {
             to[y * row..y * row + width].copy_from_slice(line);
         }
-    });
-    out
+    })
 }

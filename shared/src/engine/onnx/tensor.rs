@@ -210,6 +210,12 @@ impl Tensor for OnnxTensor {
         Ok(self.map(Operator::new("LeakyRelu", [self.operand()]).with("alpha", Attribute::Float(slope))))
     }
 
+    fn clamp(&self, low: f32, high: f32) -> Result<Self> {
+        rules::clamp(low, high)?;
+        let operands = [self.operand(), Operand::Scalar("low", low), Operand::Scalar("high", high)];
+        Ok(self.map(Operator::new("Clip", operands)))
+    }
+
     fn sigmoid(&self) -> Result<Self> {
         Ok(self.map(Operator::new("Sigmoid", [self.operand()])))
     }

@@ -52,6 +52,8 @@ const WIDEST: usize = 16;
 pub enum Map {
     /// See [`Tensor::leaky_relu`]; slope 0 is [`Tensor::relu`].
     LeakyRelu(f32),
+    /// See [`Tensor::clamp`].
+    Clamp(f32, f32),
     /// See [`Tensor::sigmoid`].
     Sigmoid,
     /// See [`Tensor::silu`].
@@ -184,6 +186,11 @@ impl Tensor for GpuTensor {
     fn leaky_relu(&self, slope: f32) -> Result<Self> {
         finite("leaky_relu", slope)?;
         self.map(Map::LeakyRelu(slope))
+    }
+
+    fn clamp(&self, low: f32, high: f32) -> Result<Self> {
+        rules::clamp(low, high)?;
+        self.map(Map::Clamp(low, high))
     }
 
     fn sigmoid(&self) -> Result<Self> {

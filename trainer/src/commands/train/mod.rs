@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use shared::checkpoint::Metadata;
+use shared::engine::candle::multiply_in_bf16;
 use shared::text::Tokenizer;
 use tracing::info;
 
@@ -192,8 +193,13 @@ pub fn listen() -> Result<()> {
 /// What went wrong, with the file or the value named.
 pub fn learn(recipe: &Recipe, root: &Path, tokenizer: Option<Tokenizer>, how: &How) -> Result<bool> {
     let device = how.device.open()?;
-    if device.is_cpu() && recipe.training().precision != Precision::F32 {
-        bail!("half precision is for CUDA; the CPU computes in f32");
+    if device.is_cpu() {
+        match recipe.training().precision {
+            Precision::F32 => {}
+            Precision::Bf16 if multiply_in_bf16() => info!("convolutions multiply in bf16, by AMX"),
+            Precision::Bf16 => bail!("bf16 is for CUDA and for CPUs with AMX; this one computes in f32"),
+            Precision::F16 => bail!("f16 is for CUDA; the CPU computes in f32, or in bf16 where it has AMX"),
+        }
     }
     let folder = if how.resume { RunFolder::open(root)? } else { RunFolder::create(root)? };
     if how.resume {

@@ -242,6 +242,7 @@ fn epilogue(stages: &[Stage], operands: &[Operand], shuffled: bool) -> String {
                 0.0 => "v = max(v, vec4<f32>());".to_owned(),
                 _ => format!("v = select({slope:?}f * v, v, v > vec4<f32>());"),
             },
+            Stage::Map(Map::Clamp(low, high)) => format!("v = clamp(v, vec4<f32>({low:?}f), vec4<f32>({high:?}f));"),
             Stage::Map(Map::Sigmoid) => "v = sigmoid(v);".to_owned(),
             Stage::Map(Map::Silu) => "v = v * sigmoid(v);".to_owned(),
             // Beyond 10 it is 1 in f32, and exp may overflow.

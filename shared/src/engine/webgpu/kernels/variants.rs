@@ -29,7 +29,8 @@ pub fn variants() -> Result<Vec<(String, String)>> {
     let product = |bias| Kernel::Conv2d { kernel: 1, stride: 1, padding: Padding::Zeros(0), bias, enlarged: 1 };
     kernels.extend([false, true].map(|bias| (product(bias), rows)));
     let affine = Map::Affine(-1e30, f32::MIN_POSITIVE);
-    let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), Map::Sigmoid, Map::Silu, Map::Tanh, affine];
+    let clamp = Map::Clamp(-1e30, f32::MIN_POSITIVE);
+    let maps = [Map::LeakyRelu(0.0), Map::LeakyRelu(1e-7), clamp, Map::Sigmoid, Map::Silu, Map::Tanh, affine];
     let mut stages: Vec<(Stage, usize)> = maps.into_iter().map(|m| (Stage::Map(m), 1)).collect();
     for zip in [Zip::Add, Zip::Sub, Zip::Mul] {
         let zips = [(false, 1), (true, 1), (false, 2), (true, 3)];
