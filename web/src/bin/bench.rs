@@ -30,12 +30,16 @@ mod runtime {
             Session::new(&checkpoint, engine).map(Self).map_err(error)
         }
 
-        /// Planar RGB `[3, height, width]` through the network.
+        /// Planar RGB `[3, height, width]` through the network, one of many styles in its first.
         ///
         /// # Errors
         /// The engine's.
         pub async fn run(&self, input: &[f32], height: usize, width: usize) -> Result<Vec<f32>, Error> {
-            self.0.forward(input, height, width).await.map_err(error)
+            let mut mixture = vec![0.0; self.0.config().styles()];
+            if let Some(first) = mixture.first_mut() {
+                *first = 1.0;
+            }
+            self.0.restyle(input, height, width, &mixture).await.map_err(error)
         }
     }
 

@@ -34,9 +34,9 @@ const EXAMPLES: &str = "Examples:
   cargo xtask bench                                       # everything; with a software GPU it takes about half an hour
   cargo xtask bench --quick                               # one size a network, few runs
   cargo xtask bench --only sr,x4-fast --backend wasm      # two networks, without a GPU
-  cargo xtask bench --only style --size 64,256 --runtime atelier,ort --runs 50
+  cargo xtask bench --only johnson --size 64,256 --runtime atelier,ort --runs 50
   cargo xtask bench --backend wasm --threads 2            # the others with two threads; Atelier has one
-  cargo xtask bench --native --only sr,style              # beside onnxruntime for Python, without a browser";
+  cargo xtask bench --native --only sr,johnson              # beside onnxruntime for Python, without a browser";
 
 /// Measures Atelier beside onnxruntime-web and TensorFlow.js in headless Chromium.
 ///
@@ -45,7 +45,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", after_help = EXAMPLES)]
 struct Args {
-    /// Networks, by name or the end of it [default: the shipped ones, sr and style].
+    /// Networks, by name or the end of it [default: the shipped ones, sr and johnson].
     #[arg(long, value_delimiter = ',', value_name = "NETWORK")]
     only: Vec<String>,
     /// Sizes in pixels; the input is a square [default: small ones for a software GPU, larger ones for a real one].

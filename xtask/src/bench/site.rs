@@ -126,7 +126,8 @@ pub fn weights(root: &Path, folder: &Path, networks: &[Network]) -> Result<()> {
                 trainer().args(["init", config, "--seed", "0", "--output"]).arg(&checkpoint).run()?;
             }
         }
-        trainer().arg("export").arg(&checkpoint).arg("--onnx").arg(&onnx).run()?;
+        let style = network.style.iter().flat_map(|style| ["--style", style]);
+        trainer().arg("export").arg(&checkpoint).arg("--onnx").arg(&onnx).args(style).run()?;
         ensure!(onnx.exists(), "the trainer wrote no {}", onnx.display());
     }
     Ok(())

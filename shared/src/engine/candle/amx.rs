@@ -18,8 +18,6 @@ use rayon::prelude::*;
 use super::direct::{Epilogue, Output, Tile};
 use super::pieces::pieces;
 use super::planes::{Geometry, WIDEST, mirrored};
-use crate::tensor::Padding;
-
 /// Rows of a tile, and columns of 32 bits.
 const SIDE: usize = 16;
 /// Outputs and positions that are summed at once: two tiles.
@@ -96,7 +94,7 @@ fn distance(g: &Geometry) -> usize {
 fn pairs(g: &Geometry, x: &[f32]) -> Vec<u32> {
     let (area, size, distance) = (g.height * g.width, g.padding.size(), distance(g));
     let pairs = g.inputs.next_multiple_of(DEPTH) / 2;
-    let reflect = matches!(g.padding, Padding::Reflect(_));
+    let reflect = g.mirrors();
     pieces(g.batch * pairs * distance + SLACK, distance, |i, to| {
         let (image, channel) = (i / pairs, 2 * (i % pairs));
         if image >= g.batch || channel >= g.inputs {
@@ -104,15 +102,13 @@ fn pairs(g: &Geometry, x: &[f32]) -> Vec<u32> {
         }
         let first = &x[(image * g.inputs + channel) * area..][..area];
         let second = if channel + 1 < g.inputs { &x[(image * g.inputs + channel + 1) * area..][..area] } else { &[] };
-        let rows = if reflect { 0..g.padded_height() } else { size..size + g.height };
-        for y in rows {
+        for y in g.rows() {
             let line = mirrored(y, size, g.height) * g.width..(mirrored(y, size, g.height) + 1) * g.width;
             let to = &mut to[y * g.row()..][..g.padded_width()];
             // SAFETY: whoever comes here has found AMX, and with it AVX-512.
             unsafe { pair(&first[line.clone()], second.get(line), &mut to[size..size + g.width]) };
             if reflect {
-                let border = (0..size).chain(size + g.width..g.padded_width());
-                border.for_each(|x| to[x] = to[size + mirrored(x, size, g.width)]);
+                g.border().for_each(|x| to[x] = to[size + mirrored(x, size, g.width)]);
             }
         }
     })
@@ -147,7 +143,7 @@ impl Task<'_> {
         let (offsets, steps) = (g.tap_offsets(), taps * depths);
         let x = &self.x[image * depths * SIDE * distance..];
         let mut tile: Tile<BLOCK> = [[0.0; WIDEST]; BLOCK];
-        // SAFETY: released below.
+        // SAFETY: AMX is there; released below.
         unsafe { configure() };
         for (block, weight) in self.weight.chunks_exact(2 * steps * WEIGHTS).enumerate() {
             let first = block * BLOCK;
@@ -176,7 +172,7 @@ impl Task<'_> {
             }
         }
         // SAFETY: as above.
-        unsafe { std::arch::asm!("tilerelease", options(nomem, nostack)) };
+        unsafe { release() };
     }
 }
 
@@ -197,42 +193,52 @@ unsafe fn configure() {
     unsafe { std::arch::asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly)) };
 }
 
-/// Two tiles of outputs by two of positions, over all taps and inputs.
+unsafe fn release() {
+    // SAFETY: AMX is there.
+    unsafe { std::arch::asm!("tilerelease", options(nomem, nostack)) };
+}
+
+/// Empties the four tiles of sums.
+unsafe fn begin() {
+    // SAFETY: the tiles are configured.
+    unsafe { std::arch::asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nomem, nostack)) };
+}
+
+/// Adds the products of two tiles, whose 16 rows are `rows` bytes apart, and two whose rows are `columns` bytes apart.
 ///
 /// # Safety
-/// The tiles are configured; `weight` holds two rows of tiles; 16 rows of 32 elements, `distance` apart, can be read at every tap of
-/// every 32 channels.
+/// The tiles are configured, and all rows can be read.
 #[inline(always)]
-unsafe fn sum(x: *const u32, distance: usize, depths: usize, offsets: &[usize], weight: &[u16], out: &mut Tile<BLOCK>) {
-    let (upper, lower) = weight.split_at(weight.len() / 2);
-    let (mut upper, mut lower) = (upper.as_ptr(), lower.as_ptr());
+unsafe fn add(a: [*const u8; 2], rows: usize, b: [*const u8; 2], columns: usize) {
     // SAFETY: the caller's.
     unsafe {
-        std::arch::asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nomem, nostack));
-        for &offset in offsets {
-            for depth in 0..depths {
-                let left = x.add(depth * SIDE * distance + offset);
-                std::arch::asm!(
-                    "tileloadd tmm4, [{upper} + {row}*1]",
-                    "tileloadd tmm6, [{left} + {distance}*1]",
-                    "tileloadd tmm7, [{right} + {distance}*1]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm5, [{lower} + {row}*1]",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    "tdpbf16ps tmm3, tmm5, tmm7",
-                    upper = in(reg) upper,
-                    lower = in(reg) lower,
-                    row = in(reg) 2 * DEPTH,
-                    left = in(reg) left,
-                    right = in(reg) left.add(SIDE),
-                    distance = in(reg) 4 * distance,
-                    options(nostack, readonly)
-                );
-                upper = upper.add(WEIGHTS);
-                lower = lower.add(WEIGHTS);
-            }
-        }
+        std::arch::asm!(
+            "tileloadd tmm4, [{upper} + {rows}*1]",
+            "tileloadd tmm6, [{left} + {columns}*1]",
+            "tileloadd tmm7, [{right} + {columns}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{lower} + {rows}*1]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            upper = in(reg) a[0],
+            lower = in(reg) a[1],
+            rows = in(reg) rows,
+            left = in(reg) b[0],
+            right = in(reg) b[1],
+            columns = in(reg) columns,
+            options(nostack, readonly)
+        );
+    }
+}
+
+/// Writes the four tiles of sums.
+///
+/// # Safety
+/// The tiles are configured.
+unsafe fn end(out: &mut Tile<BLOCK>) {
+    // SAFETY: 32 rows of 32 values are written, into rows of WIDEST.
+    unsafe {
         std::arch::asm!(
             "tilestored [{a} + {row}*1], tmm0",
             "tilestored [{b} + {row}*1], tmm1",
@@ -245,6 +251,29 @@ unsafe fn sum(x: *const u32, distance: usize, depths: usize, offsets: &[usize], 
             row = in(reg) 4 * WIDEST,
             options(nostack)
         );
+    }
+}
+
+/// Two tiles of outputs by two of positions, over all taps and inputs.
+///
+/// # Safety
+/// The tiles are configured; `weight` holds two rows of tiles; 16 rows of 32 elements, `distance` apart, can be read at every tap of
+/// every 32 channels.
+#[inline(always)]
+unsafe fn sum(x: *const u32, distance: usize, depths: usize, offsets: &[usize], weight: &[u16], out: &mut Tile<BLOCK>) {
+    let (upper, lower) = weight.split_at(weight.len() / 2);
+    let mut tiles = upper.chunks_exact(WEIGHTS).zip(lower.chunks_exact(WEIGHTS));
+    // SAFETY: the caller's.
+    unsafe {
+        begin();
+        for &offset in offsets {
+            for (depth, (upper, lower)) in tiles.by_ref().take(depths).enumerate() {
+                let left = x.add(depth * SIDE * distance + offset);
+                let positions = [left.cast(), left.add(SIDE).cast()];
+                add([upper.as_ptr().cast(), lower.as_ptr().cast()], 2 * DEPTH, positions, 4 * distance);
+            }
+        }
+        end(out);
     }
 }
 
@@ -265,10 +294,117 @@ pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], epilogue: &Epilogue) -> 
     y
 }
 
+/// The input's channels with their border in bf16: `[N, I, distance]`, channels up to a multiple of 32.
+fn planes(g: &Geometry, x: &[f32]) -> Vec<u16> {
+    let (area, size, distance, reflect) = (g.height * g.width, g.padding.size(), distance(g), g.mirrors());
+    let channels = g.inputs.next_multiple_of(BLOCK);
+    pieces(g.batch * channels * distance + 2 * SLACK, distance, |i, to| {
+        let (image, channel) = (i / channels, i % channels);
+        if image >= g.batch || channel >= g.inputs {
+            return;
+        }
+        let from = &x[(image * g.inputs + channel) * area..][..area];
+        for y in g.rows() {
+            let line = &from[mirrored(y, size, g.height) * g.width..][..g.width];
+            let to = &mut to[y * g.row()..][..g.padded_width()];
+            // SAFETY: whoever comes here has found AMX, and with it AVX-512.
+            unsafe { round(line, &mut to[size..size + g.width]) };
+            if reflect {
+                g.border().for_each(|x| to[x] = to[size + mirrored(x, size, g.width)]);
+            }
+        }
+    })
+}
+
+#[target_feature(enable = "avx512f")]
+unsafe fn round(from: &[f32], to: &mut [u16]) {
+    to.iter_mut().zip(from).for_each(|(to, &x)| *to = bf16(x) as u16);
+}
+
+/// Positions of a pass of the weight gradient, a multiple of 32: 32 channels and 32 outputs of them stay in a second-level cache.
+const PASS: usize = 8192;
+
+/// The output's gradient turned around, positions in pairs: `[N, positions / 2, O, 2]`, outputs up to a multiple of 32 and positions
+/// up to `length`, zeros between rows.
+fn turned(g: &Geometry, gradient: &[f32], length: usize) -> Vec<u16> {
+    let (width, height, row) = (g.out_width(), g.out_height(), g.row());
+    let outputs = g.outputs.next_multiple_of(BLOCK);
+    let image = length * outputs;
+    let mut turned = vec![0; g.batch * image];
+    let images = turned.par_chunks_mut(image).zip(gradient.par_chunks(g.outputs * height * width));
+    images.for_each(|(to, from)| {
+        // Two rows have whole pairs.
+        to.par_chunks_mut(2 * row * outputs).enumerate().for_each(|(two, to)| {
+            for (output, plane) in from.chunks_exact(height * width).enumerate() {
+                for (y, line) in plane.chunks_exact(width).enumerate().skip(2 * two).take(2) {
+                    for (x, &value) in line.iter().enumerate() {
+                        let position = y % 2 * row + x;
+                        to[(position / 2 * outputs + output) * 2 + position % 2] = bf16(value) as u16;
+                    }
+                }
+            }
+        });
+    });
+    turned
+}
+
+/// As `direct::weight_gradient`, where [`chosen`]. The same whatever the number of threads: every pass has a share of its own, and
+/// the shares are added in order.
+pub fn weight_gradient(g: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let length = g.positions().next_multiple_of(DEPTH);
+    let (x, gradient) = (planes(g, x), turned(g, gradient, length));
+    let (channels, outputs) = (g.inputs.next_multiple_of(BLOCK), g.outputs.next_multiple_of(BLOCK));
+    let (columns, distance, offsets) = (g.inputs * g.taps(), distance(g), g.tap_offsets());
+    let passes = length.div_ceil(PASS);
+    let size = g.outputs * columns;
+
+    let mut shares = vec![0.0; g.batch * passes * size];
+    shares.par_chunks_mut(size).enumerate().for_each(|(i, share)| {
+        let (image, first) = (i / passes, i % passes * PASS);
+        let steps = PASS.min(length - first) / DEPTH;
+        let x = &x[image * channels * distance + first..];
+        let gradient = &gradient[(image * length + first) * outputs..];
+        share.par_chunks_mut(BLOCK * columns).enumerate().for_each(|(block, out)| {
+            let gradient = &gradient[block * BLOCK * 2..];
+            let mut tile: Tile<BLOCK> = [[0.0; WIDEST]; BLOCK];
+            // SAFETY: AMX is there, or this would not have been chosen; released below.
+            unsafe { configure() };
+            for channel in (0..g.inputs).step_by(BLOCK) {
+                for (tap, &offset) in offsets.iter().enumerate().take(g.taps()) {
+                    // SAFETY: a row of positions ends in the plane or less than 2 * SLACK behind it, see `planes`; `turned` has
+                    // `length` positions.
+                    unsafe {
+                        begin();
+                        for step in 0..steps {
+                            let upper = x[channel * distance + offset + step * DEPTH..].as_ptr();
+                            let left = gradient[step * DEPTH * outputs..].as_ptr();
+                            let rows = [upper.cast(), upper.add(SIDE * distance).cast()];
+                            add(rows, 2 * distance, [left.cast(), left.add(2 * SIDE).cast()], 4 * outputs);
+                        }
+                        end(&mut tile);
+                    }
+                    for (channel, row) in (channel..g.inputs).zip(&tile) {
+                        let weights = out.iter_mut().skip(channel * g.taps() + tap).step_by(columns);
+                        weights.zip(row).for_each(|(weight, &sum)| *weight = sum);
+                    }
+                }
+            }
+            // SAFETY: as above.
+            unsafe { release() };
+        });
+    });
+    let (total, rest) = shares.split_at_mut(size);
+    for share in rest.chunks_exact(size) {
+        total.iter_mut().zip(share).for_each(|(total, share)| *total += share);
+    }
+    total.to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::direct;
     use super::*;
+    use crate::tensor::Padding;
     use proptest::prelude::*;
 
     proptest! {
@@ -296,11 +432,17 @@ mod tests {
             };
             let (x, weight, bias) = (random(batch * inputs * height * width), random(outputs * inputs * g.taps()), random(outputs));
             let epilogue = Epilogue { bias: Some(&bias), slope };
-            let (ours, exact) = (forward(&g, &x, &weight, &epilogue), direct::forward(&g, &x, &weight, &epilogue));
-            prop_assert_eq!(ours.len(), exact.len());
-            let bound = 0.02 * ((inputs * g.taps()) as f32).sqrt();
-            for (ours, exact) in ours.iter().zip(&exact) {
-                prop_assert!((ours - exact).abs() < bound, "{} instead of {}", ours, exact);
+            let gradient = random(batch * outputs * g.out_height() * g.out_width());
+            let pairs = [
+                (forward(&g, &x, &weight, &epilogue), direct::forward(&g, &x, &weight, &epilogue), inputs * g.taps()),
+                (weight_gradient(&g, &x, &gradient), direct::weight_gradient(&g, &x, &gradient), batch * g.out_height() * g.out_width()),
+            ];
+            for (ours, exact, terms) in pairs {
+                prop_assert_eq!(ours.len(), exact.len());
+                let bound = 0.02 * (terms as f32).sqrt();
+                for (ours, exact) in ours.iter().zip(&exact) {
+                    prop_assert!((ours - exact).abs() < bound, "{} instead of {}", ours, exact);
+                }
             }
         }
     }

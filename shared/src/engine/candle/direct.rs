@@ -406,6 +406,10 @@ unsafe fn weight_rows_avx2(g: &Geometry, x: &[f32], gradient: &[f32], length: us
 /// The gradient with respect to the weights, `[O, I, K, K]`. The same whatever the number of threads: every picture's share is
 /// computed by itself and the shares are added in order.
 pub fn weight_gradient(g: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if super::amx::chosen(g) {
+        return super::amx::weight_gradient(g, x, gradient);
+    }
     let level = level();
     let length = g.positions().next_multiple_of(16);
     // Whole vectors of pixels without a border are read where they are.

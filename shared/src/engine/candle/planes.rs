@@ -37,6 +37,20 @@ impl Geometry {
     pub fn padded_width(&self) -> usize {
         self.width + 2 * self.padding.size()
     }
+    /// Whether the border is a mirror.
+    pub fn mirrors(&self) -> bool {
+        matches!(self.padding, Padding::Reflect(_))
+    }
+    /// Rows of a padded plane that hold something.
+    pub fn rows(&self) -> std::ops::Range<usize> {
+        let size = self.padding.size();
+        if self.mirrors() { 0..self.padded_height() } else { size..size + self.height }
+    }
+    /// Columns of a padded row that are border.
+    pub fn border(&self) -> impl Iterator<Item = usize> + use<> {
+        let size = self.padding.size();
+        (0..size).chain(size + self.width..self.padded_width())
+    }
     pub fn taps(&self) -> usize {
         self.kernel * self.kernel
     }
@@ -103,17 +117,14 @@ pub fn mirrored(i: usize, padding: usize, length: usize) -> usize {
 pub fn spread(g: &Geometry, x: &[f32]) -> Vec<f32> {
     let (height, width, channel, row) = (g.height, g.width, g.channel(), g.row());
     let (size, s, plane) = (g.padding.size(), g.stride, g.plane());
-    let reflect = matches!(g.padding, Padding::Reflect(_));
     pieces(g.batch * g.inputs * channel + WIDEST, channel, |i, to| {
         // Behind the last channel there is nothing but spare elements.
         let Some(from) = x.get(i * height * width..(i + 1) * height * width) else { return };
-        let rows = if reflect { 0..g.padded_height() } else { size..size + height };
-        for y in rows {
+        for y in g.rows() {
             let line = &from[mirrored(y, size, height) * width..][..width];
             let to = &mut to[y % s * s * plane + y / s * row..];
-            if reflect {
-                let border = (0..size).chain(size + width..g.padded_width());
-                border.for_each(|x| to[x % s * plane + x / s] = line[mirrored(x, size, width)]);
+            if g.mirrors() {
+                g.border().for_each(|x| to[x % s * plane + x / s] = line[mirrored(x, size, width)]);
             }
             if s == 1 {
                 to[size..size + width].copy_from_slice(line);

@@ -39,22 +39,36 @@ struct MaxPool {
 
 impl MaxPool {
     /// Tells, for every window of one plane in order, where its largest value is.
-    fn places(&self, plane: &[f32], height: usize, width: usize, mut tell: impl FnMut(usize, usize)) {
+    fn places(&self, plane: &[f32], height: usize, width: usize, tell: impl FnMut(usize, usize)) {
+        match self.kernel {
+            2 => self.places_of::<2>(plane, height, width, tell),
+            3 => self.places_of::<3>(plane, height, width, tell),
+            _ => self.places_of::<0>(plane, height, width, tell),
+        }
+    }
+
+    /// The same with windows of `K` x `K`, known to the compiler; 0 is any.
+    fn places_of<const K: usize>(&self, plane: &[f32], height: usize, width: usize, mut tell: impl FnMut(usize, usize)) {
         let [_, _, rows, columns] = self.out;
         for row in 0..rows {
             let top = row * self.stride;
-            let lines = &plane[top * width..(top + self.kernel).min(height) * width];
+            let high = self.kernel.min(height - top);
+            let lines = &plane[top * width..][..high * width];
             for column in 0..columns {
                 let left = column * self.stride;
-                let right = (left + self.kernel).min(width);
+                let wide = self.kernel.min(width - left);
                 let (mut largest, mut place) = (lines[left], left);
-                for (y, line) in lines.chunks_exact(width).enumerate() {
-                    for (x, &value) in line[left..right].iter().enumerate() {
-                        // Without a branch, which would be foreseen wrongly half of the time.
-                        let larger = value > largest;
-                        largest = if larger { value } else { largest };
-                        place = if larger { y * width + left + x } else { place };
-                    }
+                let mut look = |y: usize, x: usize| {
+                    let at = y * width + left + x;
+                    // Without a branch, which would be foreseen wrongly half of the time.
+                    let larger = lines[at] > largest;
+                    largest = if larger { lines[at] } else { largest };
+                    place = if larger { at } else { place };
+                };
+                if (high, wide) == (K, K) {
+                    (0..K).for_each(|y| (0..K).for_each(|x| look(y, x)));
+                } else {
+                    (0..high).for_each(|y| (0..wide).for_each(|x| look(y, x)));
                 }
                 tell(row * columns + column, top * width + place);
             }

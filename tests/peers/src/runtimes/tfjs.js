@@ -92,6 +92,7 @@ const OPERATIONS = {
   },
   Relu: () => tf.relu,
   LeakyRelu: ({ alpha = 0.01 }) => (x) => tf.leakyRelu(x, alpha),
+  Clip: (_, [, low, high]) => (x) => tf.clipByValue(x, low.data[0], high.data[0]),
   Sigmoid: () => tf.sigmoid,
   Add: broadcasting(tf.add),
   Sub: broadcasting(tf.sub),
