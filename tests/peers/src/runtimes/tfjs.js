@@ -28,7 +28,7 @@ export async function load({ url, backend, threads, dims }) {
 
 // The graph as a function: a list of calls, and what can be freed after each.
 function compile({ nodes, constants, input, output }) {
-  const calls = fuse(nodes, output).map((node) => {
+  const calls = fuse(nodes.filter((node) => !fold(node, constants)), output).map((node) => {
     const make = OPERATIONS[node.type];
     if (!make) throw new Error(`the interpreter has no ${node.type}`);
     const stored = node.inputs.map((name) => constants.get(name));
@@ -53,6 +53,24 @@ function compile({ nodes, constants, input, output }) {
     return tf.transpose(live.get(output), [0, 3, 1, 2]);
   };
 }
+
+// What a node makes of constants becomes one: the parameters of a norm, of a mixture of styles.
+function fold({ type, inputs, outputs }, constants) {
+  const known = inputs.map((name) => constants.get(name));
+  if (!FOLDED[type] || !known.every((constant) => constant)) return false;
+  constants.set(outputs[0], FOLDED[type](...known));
+  return true;
+}
+
+const FOLDED = {
+  Transpose({ dims: [rows, columns], data }) {
+    return { dims: [columns, rows], data: data.map((_, i) => data[(i % rows) * columns + Math.floor(i / rows)]) };
+  },
+  MatMul({ data: row }, { dims: [, columns], data }) {
+    const sum = (column) => row.reduce((sum, value, i) => sum + value * data[i * columns + column], 0);
+    return { dims: [columns], data: Float32Array.from({ length: columns }, (_, column) => sum(column)) };
+  },
+};
 
 // Convolutions take over what follows them and nothing else reads: an activation, and the order of a DepthToSpace.
 function fuse(nodes, output) {

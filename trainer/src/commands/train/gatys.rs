@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use clap::Args;
+use shared::engine::candle::multiply_in_bf16;
 use shared::imresize::resized;
 use shared::imresize::{Side, scaled};
 use shared::picture::{Format, Picture};
@@ -82,7 +83,7 @@ pub struct Goal {
     pub layers: Vec<String>,
     #[command(flatten)]
     pub objective: ObjectiveArgs,
-    /// Compute features in f16, for CUDA; pixels, statistics and losses stay f32.
+    /// Compute features in f16, for CUDA; on a CPU with AMX (Intel's servers) multiply in bf16. Pixels and losses stay f32.
     #[arg(long)]
     pub half: bool,
     /// auto, cpu or cuda:N.
@@ -114,8 +115,14 @@ impl Goal {
         let objective = self.objective.objective(self.layers.clone(), STYLE_WEIGHT);
         objective.validate()?;
         let device = self.device.open()?;
-        ensure!(!(self.half && device.is_cpu()), "--half is for CUDA; the CPU computes in f32");
-        let dtype = if self.half { DType::F16 } else { DType::F32 };
+        let dtype = match (self.half, device.is_cpu()) {
+            (false, _) => DType::F32,
+            (true, false) => DType::F16,
+            (true, true) => {
+                ensure!(multiply_in_bf16(), "--half is for CUDA and for CPUs with AMX; this one computes in f32");
+                DType::F32
+            }
+        };
         let judge = Judge::open_as(&self.judge, objective, &device, dtype)?;
         let content = folder::read(&self.content)?;
         let styles = self.style.iter().map(|(file, part)| Ok((folder::read(file)?, *part))).collect::<Result<_>>()?;
