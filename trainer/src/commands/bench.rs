@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use pollster::block_on;
 use shared::checkpoint::Checkpoint;
+use shared::engine::candle::multiply_in_bf16;
 use shared::engine::cost;
 use shared::models::ImageConfig;
 use shared::session::{Engine, Session};
@@ -66,6 +67,9 @@ pub struct Bench {
     /// With --scale of several pictures, where the table (scale.md, scale.json) and the chart (scale.svg, scale.png) go.
     #[arg(long, default_value = "target/bench", value_name = "FOLDER", requires = "scale")]
     out: PathBuf,
+    /// Have convolutions multiply in bf16, as `train --precision bf16` does on a CPU with AMX (Intel's servers).
+    #[arg(long, conflicts_with = "scale")]
+    bf16: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -124,6 +128,10 @@ impl Bench {
         let wants = |part| self.only.is_empty() || self.only.contains(&part);
         let engine = self.place.open()?;
         ensure!(!self.tune || !matches!(engine, Engine::Candle(_)), "--tune is for --engine webgpu");
+        if self.bf16 {
+            let on_cpu = matches!(&engine, Engine::Candle(device) if device.is_cpu());
+            ensure!(on_cpu && multiply_in_bf16(), "--bf16 is for a CPU with AMX");
+        }
         let networks = if wants(Part::Networks) { self.networks()? } else { Vec::new() };
         let (network_size, layer_size) = if software(&engine) { (32, 64) } else { (128, 512) };
         // Sizes that a network refuses are refused before minutes are spent on others.

@@ -3,7 +3,7 @@
 //! The channels lie in pairs, a plane with its border for every pair, because a unit multiplies a tile of 16 output channels by 32
 //! inputs with a tile of 16 pairs of inputs by 16 positions. So a tap of the window is a constant distance, as in `direct.rs`, and
 //! what comes out lies as it is wanted. Two tiles of outputs by two of positions are summed at once. 64 to 64 channels of 208x208
-//! on two cores take 6 ms instead of 31.
+//! on two cores take 6.6 ms instead of 18.7 in f32, at best (`trainer bench --only layers --size 208 --bf16`).
 //!
 //! # Safety
 //! Unsafe for the tiles' loads and stores. Nothing else in the program uses the tile registers, and a task configures those of its
@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use super::direct::{Epilogue, Output, Tile};
 use super::pieces::pieces;
 use super::planes::{Geometry, WIDEST, mirrored};
+
 /// Rows of a tile, and columns of 32 bits.
 const SIDE: usize = 16;
 /// Outputs and positions that are summed at once: two tiles.

@@ -48,7 +48,10 @@ pub fn conv2d(
         Some(bias) => y.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?,
         None => y,
     };
-    slope.map_or(Ok(y.clone()), |slope| leaky_relu(&y, slope))
+    match slope {
+        Some(slope) => leaky_relu(&y, slope),
+        None => Ok(y),
+    }
 }
 
 /// Height and width with `size` mirrored pixels on every side, by index, whose gradient candle has right.

@@ -121,7 +121,8 @@ impl Forward<'_> {
                 // plane, plus less than `width` <= WIDEST; of the panel, its end.
                 unsafe { self.tile::<L, CO, PX>(from.as_ptr(), distance, &offsets[..taps], weight, bias, &mut tile) };
                 if let Some(slope) = self.epilogue.slope {
-                    tile.iter_mut().flatten().for_each(|y| *y = if *y > 0.0 { *y } else { slope * *y });
+                    let values = tile.iter_mut().flat_map(|row| &mut row[..width]);
+                    values.for_each(|y| *y = if *y > 0.0 { *y } else { slope * *y });
                 }
                 // SAFETY: the positions are this task's.
                 unsafe { self.y.store(g, &tile[..CO.min(g.outputs - first)], image * g.outputs + first, start, count) };
@@ -340,7 +341,7 @@ const ROWS: usize = 4;
 /// Rows of a task: they share what it reads.
 const TASK_ROWS: usize = 4 * ROWS;
 /// Positions of a pass of a task: 64 channels of them stay in a second-level cache. Without passes every four rows read the whole
-/// picture anew: a Gram matrix of 64 channels of 208x208 took 16 ms instead of 5.
+/// picture anew, and in style transfer weight gradients and Gram matrices took 18 % of the threads' time.
 const PASS: usize = 2048;
 
 /// Adds the weight gradient of some output channels from one picture: dot products of planes, one for every tap.
