@@ -8,13 +8,15 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use command::{best, fail, folder, succeed};
+use command::{best, fail, folder, stderr, succeed, trainer};
 use rand::RngExt;
 use shared::checkpoint::{Checkpoint, Dense, Metadata, Precision};
 use shared::engine::candle::values;
 use shared::imresize::{Side, scaled};
 use shared::models::{ImageConfig, TransformNetConfig};
 use shared::picture::{Format, Picture};
+use shared::pipeline::restyle::{Look, restyle};
+use shared::session::{Engine, Session};
 use trainer::data::dead_leaves;
 use trainer::seed;
 use trainer::style::gatys::{Mover, Optimisation, Start};
@@ -99,11 +101,44 @@ fn in_half_precision_gatys_goes_the_same_way() {
     assert!(half_losses[3] < half_losses[0], "{half_losses:?}");
     let off = pixels.iter().zip(&half_pixels).map(|(a, b)| (a - b).abs()).sum::<f32>() / pixels.len() as f32;
     assert!(off < 0.01, "{off}");
-    let said = fail(
-        &folder,
-        &["train", "gatys", "--judge", "judge.safetensors", "--content", "photo.png", "--style", "photo.png", "--half"],
-    );
-    assert!(said.contains("--half"), "{said}");
+}
+
+/// A CPU with AMX multiplies in bf16; another one says what is missing.
+#[test]
+fn half_precision_on_a_cpu_wants_matrix_units() {
+    let folder = prepare("units");
+    let gatys = ["--content", "photo.png", "--style", "photo.png", "--size", "32", "--steps", "2", "--half"];
+    let style = ["--data", "photo.png", "--style", "painting.png", "--steps", "2", "--every", "2", "--precision", "bf16"];
+    for args in [[&["train", "gatys"][..], &SMALL[..2], &gatys].concat(), [&["train", "style"][..], &SMALL, &style].concat()] {
+        let output = trainer(&folder).args(&args).output().unwrap();
+        let said = stderr(&output);
+        assert!(output.status.success() || said.contains("CPUs with AMX"), "trainer {args:?}: {said}");
+    }
+    let said = fail(&folder, &[&["train", "style"][..], &SMALL, &style[..8], &["--precision", "f16"]].concat());
+    assert!(said.contains("f16 is for CUDA"), "{said}");
+}
+
+/// What is asked to be stable makes less of a camera's noise.
+#[test]
+fn a_network_learns_not_to_flicker() {
+    let folder = prepare("flicker");
+    let photo = read(&folder.join("photo.png"));
+    let mut rng = seed::rng(2, "noise", 0);
+    let planes = photo.planes(photo.bounds(), 0, 3);
+    let shaken: Vec<f32> = planes.iter().map(|value| value + rng.random_range(-0.05..0.05)).collect();
+    let shaken = Picture::from_planes(photo.width(), photo.height(), &shaken).unwrap();
+    let [unasked, asked] = ["0", "100"].map(|stability| {
+        let name = format!("stability-{stability}");
+        let run = ["--data", "photo.png", "--style", "painting.png", "--steps", "40", "--every", "40", "--name", &name];
+        succeed(&folder, &[&["train", "style", "--stability", stability][..], &SMALL, &run].concat());
+        let network = Checkpoint::read(&best(&folder, &name)).unwrap();
+        let session = Session::new(&network, Engine::Candle(Device::Cpu)).unwrap();
+        let look = Look::new(&network.metadata.styles, &[("painting".to_owned(), 1.0)], 1.0).unwrap();
+        let [a, b] = [&photo, &shaken].map(|picture| pollster::block_on(restyle(&session, picture, &look)).unwrap());
+        let [a, b] = [a, b].map(|picture| picture.planes(picture.bounds(), 0, 3));
+        a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f32>()
+    });
+    assert!(asked < 0.7 * unasked, "{asked} where it was asked, {unasked} where not");
 }
 
 /// A picture of black and white is at both ends of what can be shown, and neither the loss nor the line search looks beyond them.
@@ -185,7 +220,7 @@ fn a_network_of_styles_learns_grows_and_restyles() {
     assert!(said.contains("--sheet"), "{said}");
 
     let exported = succeed(&folder, &["export", &weights, "--style", "second", "--onnx", "second.onnx"]);
-    assert!(command::stderr(&exported).contains("opset 17"));
+    assert!(stderr(&exported).contains("opset 17"));
     assert!(fail(&folder, &["export", &weights, "--onnx", "none.onnx"]).contains("--style"));
 
     let measured = ["--judge", "judge.safetensors", "--data", "photo.png", "--style", "first=painting.png", "--style-size", "32"];

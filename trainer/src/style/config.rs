@@ -49,6 +49,9 @@ pub struct Config {
     pub add_to: Option<PathBuf>,
     /// What is compared.
     pub objective: Objective,
+    /// Weight of what the result makes of a camera's noise, against flicker.
+    #[serde(default)]
+    pub stability: f64,
     /// The styles.
     pub styles: Vec<StylePicture>,
     /// How it is learnt.
@@ -89,6 +92,7 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         self.training.validate()?;
         self.objective.validate()?;
+        within("stability", self.stability, 0.0, 1e6)?;
         within("batch", self.batch as f64, 1.0, 256.0)?;
         within("size", self.size as f64, 32.0, 1024.0)?;
         within("style_size", self.style_size as f64, 32.0, 2048.0)?;
@@ -143,8 +147,12 @@ impl Config {
             ("styles", style_pictures.join(", ")),
             ("batch", format!("{} crops of {} x {} pixels", self.batch, self.size, self.size)),
         ];
+        if self.stability > 0.0 {
+            run.provenance.insert("stability against noise".to_owned(), self.stability.to_string());
+        }
         run.provenance.extend(facts.into_iter().chain(judge.facts()).map(|(fact, value)| (fact.to_owned(), value)));
-        let task = Restyling { network, names, first, styles, judge, crops, validation, batch: self.batch };
+        let task =
+            Restyling { network, names, first, styles, judge, crops, validation, batch: self.batch, stability: self.stability };
         Ok((task, run))
     }
 

@@ -11,7 +11,7 @@ use shared::picture::Picture;
 
 use super::config::only;
 use super::crops::Crops;
-use super::judge::{Judge, Statistics};
+use super::judge::{Judge, Statistics, number};
 use super::pictures::{GAP, filled, picture, tensor};
 use crate::learner::{Sample, Task, Validation};
 use crate::runs::sheet;
@@ -35,22 +35,45 @@ pub struct Restyling {
     pub validation: Vec<Picture>,
     /// Crops a batch.
     pub batch: usize,
+    /// Weight of what the result makes of noise; 0: it is not asked.
+    pub stability: f64,
 }
 
-/// Crops in host memory, and which of the styles that are learnt is for each.
-pub struct Batch(Vec<(Vec<f32>, usize)>);
+/// The noise of a camera in a room, in either direction: half of it is two levels of 255.
+const NOISE: f32 = 0.014;
+
+/// A crop in host memory.
+struct Crop {
+    pixels: Vec<f32>,
+    /// As another frame of a film would have it, where stability counts.
+    noisy: Option<Vec<f32>>,
+    /// Which of the styles that are learnt.
+    style: usize,
+}
+
+/// Crops to redraw.
+pub struct Batch(Vec<Crop>);
 
 impl Restyling {
     fn config(&self) -> ImageConfig {
         ImageConfig::TransformNet(self.network)
     }
 
-    /// The loss of one crop `[1, 3, H, W]` in one of the styles that are learnt.
-    fn crop_loss(&self, model: &ImageNetwork<Tensor>, crop: &Tensor, style: usize, dtype: DType) -> Result<Tensor> {
-        let wanted = self.styles.get(style).context("no such style")?;
-        let mixture = only(self.first + style, self.network.styles, crop.device())?.to_dtype(dtype)?;
-        let output = model.restyle(&crop.to_dtype(dtype)?, &mixture)?.to_dtype(DType::F32)?;
-        Ok(self.judge.losses(&output, &self.judge.content(crop)?, wanted)?.total)
+    /// The loss of one crop in one of the styles that are learnt.
+    fn crop_loss(&self, model: &ImageNetwork<Tensor>, crop: Crop, device: &Device, dtype: DType) -> Result<Tensor> {
+        let wanted = self.styles.get(crop.style).context("no such style")?;
+        let mixture = only(self.first + crop.style, self.network.styles, device)?.to_dtype(dtype)?;
+        let size = self.crops.size();
+        let tensor = |pixels: Vec<f32>| Tensor::from_vec(pixels, (1, 3, size, size), device);
+        let redrawn = |x: &Tensor| Ok::<_, anyhow::Error>(model.restyle(&x.to_dtype(dtype)?, &mixture)?.to_dtype(DType::F32)?);
+        let x = tensor(crop.pixels)?;
+        let output = redrawn(&x)?;
+        let loss = self.judge.losses(&output, &self.judge.content(&x)?, wanted)?.total;
+        let Some(noisy) = crop.noisy else { return Ok(loss) };
+        let noisy = tensor(noisy)?;
+        // Relative to the noise, as the other losses are to what is wanted.
+        let flicker = ((redrawn(&noisy)? - output)?.sqr()?.mean_all()? / number(&(noisy - x)?.sqr()?.mean_all()?)?)?;
+        Ok((loss + (flicker * self.stability)?)?)
     }
 }
 
@@ -68,7 +91,14 @@ impl Task for Restyling {
 
     fn batch(&self, step: u64, _: f64) -> Batch {
         let mut rng = seed::rng(self.crops.seed(), "styles", step);
-        Batch((0..self.batch).map(|i| (self.crops.crop(step, i), rng.random_range(0..self.styles.len().max(1)))).collect())
+        let crop = |i: usize| {
+            let (pixels, style) = (self.crops.crop(step, i), rng.random_range(0..self.styles.len().max(1)));
+            let noise = &mut seed::rng(self.crops.seed(), &format!("noise {i}"), step);
+            let shaken = || pixels.iter().map(|value| value + noise.random_range(-NOISE..=NOISE)).collect();
+            let noisy = (self.stability > 0.0).then(shaken);
+            Crop { pixels, noisy, style }
+        };
+        Batch((0..self.batch).map(crop).collect())
     }
 
     fn describe(&self, step: u64) -> String {
@@ -76,12 +106,7 @@ impl Task for Restyling {
     }
 
     fn loss(&self, model: &Self::Model, batch: Batch, device: &Device, dtype: DType) -> Result<Tensor> {
-        let size = self.crops.size();
-        let mut losses = Vec::with_capacity(batch.0.len());
-        for (crop, style) in batch.0 {
-            let crop = Tensor::from_vec(crop, (1, 3, size, size), device)?;
-            losses.push(self.crop_loss(model, &crop, style, dtype)?);
-        }
+        let losses = batch.0.into_iter().map(|crop| self.crop_loss(model, crop, device, dtype)).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::stack(&losses, 0)?.mean_all()?)
     }
 

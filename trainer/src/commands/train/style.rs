@@ -68,6 +68,9 @@ pub struct Settings {
     style_layers: Vec<String>,
     #[command(flatten)]
     objective: ObjectiveArgs,
+    /// Weight of what the result makes of a camera's noise, against flicker; 1 is a result that changes as much as the photo.
+    #[arg(long, default_value_t = 0.0)]
+    stability: f64,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -89,6 +92,7 @@ impl Settings {
             style_size: self.style_size,
             add_to: self.add_to,
             objective: self.objective.objective(self.style_layers, STYLE_WEIGHT),
+            stability: self.stability,
             styles: self.style,
             training: self.training.training(RATE)?,
         };
