@@ -39,7 +39,7 @@ pub struct Restyling {
     pub stability: f64,
 }
 
-/// The noise of a camera in a room, in either direction: half of it is two levels of 255.
+/// The noise of a camera in a room: so far in either direction, which is a root mean square of two levels of 255.
 const NOISE: f32 = 0.014;
 
 /// A crop in host memory.
