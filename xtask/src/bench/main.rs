@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask bench --only sr,x4-fast --backend wasm      # two networks, without a GPU
   cargo xtask bench --only johnson --size 64,256 --runtime atelier,ort --runs 50
   cargo xtask bench --backend wasm --threads 2            # the others with two threads; Atelier has one
-  cargo xtask bench --native --only sr,johnson              # beside onnxruntime for Python, without a browser";
+  cargo xtask bench --native --only sr,johnson            # beside onnxruntime for Python, without a browser";
 
 /// Measures Atelier beside onnxruntime-web and TensorFlow.js in headless Chromium.
 ///

@@ -10,12 +10,13 @@
 //! thread before it does and releases them behind. `pairs` leaves `SLACK` spare elements behind the last plane.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::direct::{Epilogue, Output, Tile};
+use super::direct::{Epilogue, Output, Tile, total};
 use super::pieces::pieces;
 use super::planes::{Geometry, WIDEST, mirrored};
 
@@ -42,11 +43,7 @@ pub fn multiply_in_bf16() -> bool {
 
 /// Whether this convolution is to be computed here: it is wanted, and its channels are not mostly missing ones.
 pub fn chosen(g: &Geometry) -> bool {
-    WANTED.load(Ordering::Relaxed) && suits(g)
-}
-
-fn suits(g: &Geometry) -> bool {
-    g.stride == 1 && g.inputs >= SIDE && g.outputs >= SIDE
+    WANTED.load(Ordering::Relaxed) && g.stride == 1 && g.inputs >= SIDE && g.outputs >= SIDE
 }
 
 /// Whether the CPU has AMX for bf16, and the system lets this program use it.
@@ -93,9 +90,8 @@ fn distance(g: &Geometry) -> usize {
 
 /// The input's channels in pairs, with their border: `[N, I / 2, distance]`, zeros where there is no channel.
 fn pairs(g: &Geometry, x: &[f32]) -> Vec<u32> {
-    let (area, size, distance) = (g.height * g.width, g.padding.size(), distance(g));
+    let (area, distance) = (g.height * g.width, distance(g));
     let pairs = g.inputs.next_multiple_of(DEPTH) / 2;
-    let reflect = g.mirrors();
     pieces(g.batch * pairs * distance + SLACK, distance, |i, to| {
         let (image, channel) = (i / pairs, 2 * (i % pairs));
         if image >= g.batch || channel >= g.inputs {
@@ -103,16 +99,22 @@ fn pairs(g: &Geometry, x: &[f32]) -> Vec<u32> {
         }
         let first = &x[(image * g.inputs + channel) * area..][..area];
         let second = if channel + 1 < g.inputs { &x[(image * g.inputs + channel + 1) * area..][..area] } else { &[] };
-        for y in g.rows() {
-            let line = mirrored(y, size, g.height) * g.width..(mirrored(y, size, g.height) + 1) * g.width;
-            let to = &mut to[y * g.row()..][..g.padded_width()];
-            // SAFETY: whoever comes here has found AMX, and with it AVX-512.
-            unsafe { pair(&first[line.clone()], second.get(line), &mut to[size..size + g.width]) };
-            if reflect {
-                g.border().for_each(|x| to[x] = to[size + mirrored(x, size, g.width)]);
-            }
-        }
+        // SAFETY: whoever comes here has found AMX, and with it AVX-512.
+        bordered(g, to, |line, to| unsafe { pair(&first[line.clone()], second.get(line), to) });
     })
+}
+
+/// Writes a plane with its border: `write` gets the range of a line in the input's plane, and where it goes.
+fn bordered<T: Copy>(g: &Geometry, to: &mut [T], write: impl Fn(Range<usize>, &mut [T])) {
+    let size = g.padding.size();
+    for y in g.rows() {
+        let line = mirrored(y, size, g.height) * g.width;
+        let to = &mut to[y * g.row()..][..g.padded_width()];
+        write(line..line + g.width, &mut to[size..size + g.width]);
+        if g.mirrors() {
+            g.border().for_each(|x| to[x] = to[size + mirrored(x, size, g.width)]);
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f")]
@@ -138,7 +140,7 @@ impl Task<'_> {
     /// # Safety
     /// AMX is there; `range` lies in `0..positions()`, and no other task has it.
     #[target_feature(enable = "avx512f")]
-    unsafe fn run(&self, image: usize, range: std::ops::Range<usize>) {
+    unsafe fn run(&self, image: usize, range: Range<usize>) {
         let g = &self.g;
         let (taps, depths, distance) = (g.taps(), g.inputs.div_ceil(DEPTH), distance(g));
         let (offsets, steps) = (g.tap_offsets(), taps * depths);
@@ -148,9 +150,6 @@ impl Task<'_> {
         unsafe { configure() };
         for (block, weight) in self.weight.chunks_exact(2 * steps * WEIGHTS).enumerate() {
             let first = block * BLOCK;
-            if first >= g.outputs {
-                break;
-            }
             let outputs = BLOCK.min(g.outputs - first);
             for start in range.clone().step_by(BLOCK) {
                 // SAFETY: the furthest row that a tile has begins in the last pair's plane, at its end at most BLOCK - 1 elements
@@ -297,7 +296,7 @@ pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], epilogue: &Epilogue) -> 
 
 /// The input's channels with their border in bf16: `[N, I, distance]`, channels up to a multiple of 32.
 fn planes(g: &Geometry, x: &[f32]) -> Vec<u16> {
-    let (area, size, distance, reflect) = (g.height * g.width, g.padding.size(), distance(g), g.mirrors());
+    let (area, distance) = (g.height * g.width, distance(g));
     let channels = g.inputs.next_multiple_of(BLOCK);
     pieces(g.batch * channels * distance + 2 * SLACK, distance, |i, to| {
         let (image, channel) = (i / channels, i % channels);
@@ -305,15 +304,8 @@ fn planes(g: &Geometry, x: &[f32]) -> Vec<u16> {
             return;
         }
         let from = &x[(image * g.inputs + channel) * area..][..area];
-        for y in g.rows() {
-            let line = &from[mirrored(y, size, g.height) * g.width..][..g.width];
-            let to = &mut to[y * g.row()..][..g.padded_width()];
-            // SAFETY: whoever comes here has found AMX, and with it AVX-512.
-            unsafe { round(line, &mut to[size..size + g.width]) };
-            if reflect {
-                g.border().for_each(|x| to[x] = to[size + mirrored(x, size, g.width)]);
-            }
-        }
+        // SAFETY: whoever comes here has found AMX, and with it AVX-512.
+        bordered(g, to, |line, to| unsafe { round(&from[line], to) });
     })
 }
 
@@ -394,11 +386,7 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
             unsafe { release() };
         });
     });
-    let (total, rest) = shares.split_at_mut(size);
-    for share in rest.chunks_exact(size) {
-        total.iter_mut().zip(share).for_each(|(total, share)| *total += share);
-    }
-    total.to_vec()
+    total(shares, size)
 }
 
 #[cfg(test)]

@@ -443,9 +443,15 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
             }
         });
     });
-    let (total, rest) = shares.split_at_mut(g.outputs * columns);
-    for share in rest.chunks_exact(g.outputs * columns) {
-        total.iter_mut().zip(share).for_each(|(t, s)| *t += s);
+    total(shares, g.outputs * columns)
+}
+
+/// The sum of shares of `size` values, in their order.
+pub fn total(mut shares: Vec<f32>, size: usize) -> Vec<f32> {
+    let (total, rest) = shares.split_at_mut(size);
+    for share in rest.chunks_exact(size) {
+        total.iter_mut().zip(share).for_each(|(total, share)| *total += share);
     }
-    total.to_vec()
+    shares.truncate(size);
+    shares
 }
