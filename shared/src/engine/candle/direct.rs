@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::lanes::{Lanes, Portable};
+use super::lanes::{Lanes, Level, Portable, Tiled};
 use super::pieces::pieces;
 use super::planes::{Geometry, WIDEST, apart, mirrored, spread};
 use crate::tensor::Padding;
@@ -87,20 +87,24 @@ impl Output {
 /// The outputs of a register tile.
 pub type Tile<const CO: usize> = [[f32; WIDEST]; CO];
 
-impl Forward<'_> {
-    /// All output channels of the positions `range` of one picture of the batch.
-    ///
-    /// # Safety
-    /// `L`'s instruction set is there; `range` lies in `0..positions()`, and no other task has it.
+/// All output channels of the positions `range` of one picture of the batch. The range lies in `0..positions()`, and no other task
+/// has it.
+struct Run<'a> {
+    task: &'a Forward<'a>,
+    image: usize,
+    range: std::ops::Range<usize>,
+}
+
+impl Tiled for Run<'_> {
     #[inline(always)]
-    unsafe fn run<L: Lanes, const CO: usize, const PX: usize>(&self, image: usize, range: std::ops::Range<usize>) {
-        let g = &self.g;
+    unsafe fn run<L: Lanes, const CO: usize, const PX: usize>(self) {
+        let Self { task: Forward { g, x, weight, epilogue, y }, image, range } = self;
         let (taps, channel) = (g.taps(), g.channel());
         let offsets = g.tap_offsets();
         let width = PX * L::N;
         let mut tile = [[0.0f32; WIDEST]; CO];
         debug_assert!(width <= WIDEST);
-        let x = &self.x[image * g.inputs * channel..];
+        let x = &x[image * g.inputs * channel..];
         // A 1x1 convolution reads its input as it is. One tile of every channel is gathered first: it is read once for every
         // tile of outputs, and channels whose distance is a power of two drive each other out of the cache.
         let mut panel = if g.is_product() { vec![0.0; g.inputs * width] } else { Vec::new() };
@@ -114,131 +118,71 @@ impl Forward<'_> {
             } else {
                 (&x[start..], channel)
             };
-            for (i, weight) in self.weight.chunks_exact(g.inputs * taps * CO).enumerate() {
+            for (i, weight) in weight.chunks_exact(g.inputs * taps * CO).enumerate() {
                 let first = i * CO;
-                let bias = |c| self.epilogue.bias.and_then(|bias| bias.get(first + c)).copied().unwrap_or(0.0);
+                let bias = |c| epilogue.bias.and_then(|bias| bias.get(first + c)).copied().unwrap_or(0.0);
                 // SAFETY: the furthest load is plane inputs - 1, position end - 1 + (K - 1) rows + K - 1, which is inside the
                 // plane, plus less than `width` <= WIDEST; of the panel, its end.
-                unsafe { self.tile::<L, CO, PX>(from.as_ptr(), distance, &offsets[..taps], weight, bias, &mut tile) };
-                if let Some(slope) = self.epilogue.slope {
+                unsafe {
+                    let (from, to) = (from.as_ptr(), tile.as_mut_ptr().cast());
+                    sum_tile::<L, CO, PX>(g.inputs, from, distance, &offsets[..taps], weight.as_ptr(), bias, to, WIDEST);
+                }
+                if let Some(slope) = epilogue.slope {
                     let values = tile.iter_mut().flat_map(|row| &mut row[..width]);
                     values.for_each(|y| *y = if *y > 0.0 { *y } else { slope * *y });
                 }
                 // SAFETY: the positions are this task's.
-                unsafe { self.y.store(g, &tile[..CO.min(g.outputs - first)], image * g.outputs + first, start, count) };
+                unsafe { y.store(g, &tile[..CO.min(g.outputs - first)], image * g.outputs + first, start, count) };
             }
         }
     }
+}
 
-    /// A register tile: the channels from `from` on, `distance` elements apart, times the taps at `offsets`.
-    ///
-    /// # Safety
-    /// `L`'s instruction set is there; `weight` holds `CO` values for every channel and tap; `PX` vectors can be loaded at every
-    /// offset of every channel.
-    #[inline(always)]
-    unsafe fn tile<L: Lanes, const CO: usize, const PX: usize>(
-        &self,
-        from: *const f32,
-        distance: usize,
-        offsets: &[usize],
-        weight: &[f32],
-        bias: impl Fn(usize) -> f32,
-        tile: &mut Tile<CO>,
-    ) {
-        // SAFETY: the caller's.
-        unsafe {
-            let mut acc: [[L::V; PX]; CO] = std::array::from_fn(|c| [L::splat(bias(c)); PX]);
-            let mut w = weight.as_ptr();
-            for channel in 0..self.g.inputs {
-                let at = from.add(channel * distance);
-                for &offset in offsets {
-                    let from = at.add(offset);
-                    let mut v = [L::splat(0.0); PX];
-                    for (p, v) in v.iter_mut().enumerate() {
-                        *v = L::load(from.add(p * L::N));
-                    }
-                    for (c, acc) in acc.iter_mut().enumerate() {
-                        let weight = L::splat(*w.add(c));
-                        for p in 0..PX {
-                            acc[p] = L::mul_add(weight, v[p], acc[p]);
-                        }
-                    }
-                    w = w.add(CO);
+/// A register tile of sums: `channels` channels from `from` on, `distance` elements apart, at the taps at `offsets`, times the
+/// weights, and a bias. Row `c` goes to `to`, `c * to_distance` elements further.
+///
+/// # Safety
+/// `L`'s instruction set is there; `weight` holds `CO` values for every channel and tap; `PX` vectors can be loaded at every
+/// offset of every channel, and written in every row.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn sum_tile<L: Lanes, const CO: usize, const PX: usize>(
+    channels: usize,
+    from: *const f32,
+    distance: usize,
+    offsets: &[usize],
+    weight: *const f32,
+    bias: impl Fn(usize) -> f32,
+    to: *mut f32,
+    to_distance: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc: [[L::V; PX]; CO] = std::array::from_fn(|c| [L::splat(bias(c)); PX]);
+        let mut w = weight;
+        for channel in 0..channels {
+            let at = from.add(channel * distance);
+            for &offset in offsets {
+                let from = at.add(offset);
+                let mut v = [L::splat(0.0); PX];
+                for (p, v) in v.iter_mut().enumerate() {
+                    *v = L::load(from.add(p * L::N));
                 }
-            }
-            for (tile, acc) in tile.iter_mut().zip(&acc) {
-                for (p, &acc) in acc.iter().enumerate() {
-                    L::store(tile.as_mut_ptr().add(p * L::N), acc);
+                for (c, acc) in acc.iter_mut().enumerate() {
+                    let weight = L::splat(*w.add(c));
+                    for p in 0..PX {
+                        acc[p] = L::mul_add(weight, v[p], acc[p]);
+                    }
                 }
+                w = w.add(CO);
+            }
+        }
+        for (c, acc) in acc.iter().enumerate() {
+            for (p, &acc) in acc.iter().enumerate() {
+                L::store(to.add(c * to_distance + p * L::N), acc);
             }
         }
     }
-}
-
-/// The instruction set, and with it the register tile.
-#[derive(Clone, Copy)]
-enum Level {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "wasm32")]
-    Simd128,
-    #[allow(dead_code)] // not on wasm, where simd128 is part of the build
-    Portable,
-}
-
-fn level() -> Level {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return Level::Avx512;
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Level::Avx2;
-        }
-        Level::Portable
-    }
-    #[cfg(target_arch = "wasm32")]
-    {
-        Level::Simd128
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
-    {
-        Level::Portable
-    }
-}
-
-impl Level {
-    /// Output channels and positions of the register tile for a convolution with `outputs` channels. With AVX-512, 24 of 32
-    /// registers hold sums: 8 channels x 3 vectors, or 12 x 2 or 4 x 6 where that computes fewer channels that are not there. With
-    /// AVX2 12 of 16 do, as 6 x 2. On wasm a tile of 4 x 3 would fit in 16 registers too, but V8 spills it: 28 GFLOP/s instead of
-    /// 51. Relaxed SIMD's fused product gave 53 with its best tile, 3 x 3, not enough for a second build of the page.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-    fn tile(self, outputs: usize) -> (usize, usize) {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => {
-                let tiles = [(12, 32), (8, 48), (4, 96)];
-                tiles.into_iter().min_by_key(|(channels, _)| outputs.next_multiple_of(*channels)).unwrap_or((8, 48))
-            }
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => (6, 16),
-            _ => (4, 8),
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn forward_avx512<const CO: usize, const PX: usize>(task: &Forward, image: usize, range: std::ops::Range<usize>) {
-    unsafe { task.run::<super::lanes::Avx512, CO, PX>(image, range) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn forward_avx2(task: &Forward, image: usize, range: std::ops::Range<usize>) {
-    unsafe { task.run::<super::lanes::Avx2, 6, 2>(image, range) }
 }
 
 /// `x` `[N, I, H, W]` convolved with `weight` `[O, I, K, K]`: `[N, O, OH, OW]`.
@@ -247,8 +191,16 @@ pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], epilogue: &Epilogue) -> 
     if super::amx::chosen(g) {
         return super::amx::forward(g, x, weight, epilogue);
     }
-    let level = level();
-    let (channels, positions) = level.tile(g.outputs);
+    if super::winograd::chosen(g) {
+        return super::winograd::forward(g, x, weight, epilogue);
+    }
+    direct(g, x, weight, epilogue)
+}
+
+/// Every product of the sums.
+pub fn direct(g: &Geometry, x: &[f32], weight: &[f32], epilogue: &Epilogue) -> Vec<f32> {
+    let level = Level::best();
+    let (channels, positions) = level.tile(g.outputs, g.positions());
     let padded = if g.is_product() { Cow::Borrowed(x) } else { Cow::Owned(spread(g, x)) };
     let packed = pack(weight, g, channels);
     let count = g.batch * g.outputs * g.out_height() * g.out_width();
@@ -262,21 +214,7 @@ pub fn forward(g: &Geometry, x: &[f32], weight: &[f32], epilogue: &Epilogue) -> 
         let start = i % runs * run;
         let range = start..(start + run).min(g.positions());
         // SAFETY: `level` found the instruction set; the ranges do not overlap.
-        unsafe {
-            match (level, channels) {
-                #[cfg(target_arch = "x86_64")]
-                (Level::Avx512, 12) => forward_avx512::<12, 2>(&task, i / runs, range),
-                #[cfg(target_arch = "x86_64")]
-                (Level::Avx512, 4) => forward_avx512::<4, 6>(&task, i / runs, range),
-                #[cfg(target_arch = "x86_64")]
-                (Level::Avx512, _) => forward_avx512::<8, 3>(&task, i / runs, range),
-                #[cfg(target_arch = "x86_64")]
-                (Level::Avx2, _) => forward_avx2(&task, i / runs, range),
-                #[cfg(target_arch = "wasm32")]
-                (Level::Simd128, _) => task.run::<super::lanes::Simd128, 4, 2>(i / runs, range),
-                (Level::Portable, _) => task.run::<Portable, 4, 2>(i / runs, range),
-            }
-        }
+        unsafe { level.run(channels, Run { task: &task, image: i / runs, range }) };
     });
     // SAFETY: the ranges cover all positions, and every task writes all outputs of its own.
     unsafe { y.set_len(count) };
@@ -411,7 +349,7 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     if super::amx::chosen(g) {
         return super::amx::weight_gradient(g, x, gradient);
     }
-    let level = level();
+    let level = Level::best();
     let length = g.positions().next_multiple_of(16);
     // Whole vectors of pixels without a border are read where they are.
     let in_place = g.is_product() && length == g.positions();

@@ -19,6 +19,7 @@ mod pool;
 mod product;
 mod rows;
 mod sequence;
+mod winograd;
 
 pub use gram::gram;
 
