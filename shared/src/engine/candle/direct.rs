@@ -102,7 +102,7 @@ impl Tiled for Run<'_> {
         let (taps, channel) = (g.taps(), g.channel());
         let offsets = g.tap_offsets();
         let width = PX * L::N;
-        let mut tile = [[0.0f32; WIDEST]; CO];
+        let mut tile: Tile<CO> = [[0.0; WIDEST]; CO];
         debug_assert!(width <= WIDEST);
         let x = &x[image * g.inputs * channel..];
         // A 1x1 convolution reads its input as it is. One tile of every channel is gathered first: it is read once for every

@@ -119,46 +119,56 @@ unsafe fn outputs<L: Lanes>(m: [L::V; IN]) -> [L::V; OUT] {
     }
 }
 
-/// The values of a row of windows at the points; a window for every output channel of a register tile.
+/// The values of a row of a window at the points.
 #[inline(always)]
-fn window_points<const CO: usize>([a, b, c]: [[f32; CO]; 3]) -> [[f32; CO]; IN] {
+unsafe fn window_points<L: Lanes>([a, b, c]: [L::V; 3]) -> [L::V; IN] {
     // Divided by what the tile's values are too large.
     const NEAR: f32 = 1.0 / (2.0 * A * A * (A * A - B * B));
     const FAR: f32 = 1.0 / (2.0 * B * B * (B * B - A * A));
-    let at = |square: f32, scale: f32, odd: f32| std::array::from_fn(|i| (a[i] + square * c[i]) * scale + b[i] * odd);
-    [a, at(A * A, NEAR, A * NEAR), at(A * A, NEAR, -A * NEAR), at(B * B, FAR, B * FAR), at(B * B, FAR, -B * FAR), c]
+    // SAFETY: `L`'s instruction set is there.
+    unsafe {
+        let times = |factor: f32, a| L::mul(L::splat(factor), a);
+        let even = |square: f32, scale: f32| times(scale, L::mul_add(L::splat(square), c, a));
+        let (near_even, near_odd) = (even(A * A, NEAR), times(A * NEAR, b));
+        let (far_even, far_odd) = (even(B * B, FAR), times(B * FAR, b));
+        [a, L::add(near_even, near_odd), L::sub(near_even, near_odd), L::add(far_even, far_odd), L::sub(far_even, far_odd), c]
+    }
 }
 
-/// Weights `[O, I, 3, 3]` at the points, `[O / CO, 36, I, CO]`, zeros behind the last output.
+/// Weights `[O, I, 3, 3]` at the points, for one register tile of output channels: `[36, I, CO]`, zeros behind the last output.
 struct Pack<'a> {
     g: &'a Geometry,
     weight: &'a [f32],
-    packed: &'a mut Vec<f32>,
+    /// Which register tile.
+    number: usize,
+    to: &'a mut [f32],
 }
 
 impl Tiled for Pack<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes, const CO: usize, const PX: usize>(self) {
-        let Self { g, weight, packed } = self;
-        let tile = POINTS * g.inputs * CO;
-        *packed = pieces(g.outputs.div_ceil(CO) * tile, tile, |i, to| {
-            let outputs = CO.min(g.outputs - i * CO);
-            for input in 0..g.inputs {
-                let mut windows = [[[0.0; CO]; 3]; 3];
-                for c in 0..outputs {
-                    let window = &weight[((i * CO + c) * g.inputs + input) * 9..][..9];
-                    for (tap, &w) in window.iter().enumerate() {
-                        windows[tap / 3][tap % 3][c] = w;
-                    }
-                }
-                let rows = windows.map(window_points);
+        let Self { g, weight, number, to } = self;
+        // All its outputs are lanes of one vector, on every machine.
+        const { assert!(CO <= L::N && L::N <= MAX_LANES) };
+        let outputs = number * CO..g.outputs.min((number + 1) * CO);
+        let (mut windows, mut values) = ([[0.0; MAX_LANES]; 9], [0.0; MAX_LANES]);
+        for input in 0..g.inputs {
+            for (lane, output) in outputs.clone().enumerate() {
+                let window = &weight[(output * g.inputs + input) * 9..][..9];
+                windows.iter_mut().zip(window).for_each(|(lanes, &w)| lanes[lane] = w);
+            }
+            // SAFETY: the caller's; vectors are at most `MAX_LANES` long.
+            unsafe {
+                let row = |y: usize| window_points::<L>(std::array::from_fn(|x| L::load(windows[3 * y + x].as_ptr())));
+                let rows = [row(0), row(1), row(2)];
                 for x in 0..IN {
-                    for (y, values) in window_points(rows.map(|row| row[x])).into_iter().enumerate() {
-                        to[((y * IN + x) * g.inputs + input) * CO..][..CO].copy_from_slice(&values);
+                    for (y, value) in window_points::<L>(rows.map(|row| row[x])).into_iter().enumerate() {
+                        L::store(values.as_mut_ptr(), value);
+                        to[((y * IN + x) * g.inputs + input) * CO..][..CO].copy_from_slice(&values[..CO]);
                     }
                 }
             }
-        });
+        }
     }
 }
 
@@ -392,9 +402,11 @@ fn forward_at(level: Level, g: &Geometry, x: &[f32], weight: &[f32], epilogue: &
     let tiles = Tiles::of(g);
     let (channels, width) = level.tile(g.outputs, tiles.count);
     let panel = width * (32 / width).max(1);
-    let mut packed = Vec::new();
-    // SAFETY: the machine has `level`.
-    unsafe { level.run(channels, Pack { g, weight, packed: &mut packed }) };
+    let tile = POINTS * g.inputs * channels;
+    let packed = pieces(g.outputs.div_ceil(channels) * tile, tile, |number, to| {
+        // SAFETY: the machine has `level`.
+        unsafe { level.run(channels, Pack { g, weight, number, to }) }
+    });
     let count = g.batch * g.outputs * g.out_height() * g.out_width();
     let mut y = Vec::with_capacity(count);
     let task = Forward { g: *g, tiles, panel, x, weight: &packed, epilogue, y: Output(y.as_mut_ptr()) };
