@@ -38,9 +38,10 @@ const LINE: usize = OUT * (WIDEST + MAX_LANES) + OUT * MAX_LANES;
 /// Register tiles of output channels that are taken back together: what they need stays in a second-level cache.
 const GROUP: usize = 4;
 
-/// Whether this convolution is faster so.
+/// Whether this convolution is faster so. With AVX-512 eight layers of 64 to 64 channels take 6.1 ms instead of 7.2 on 24x24, but 4.4
+/// instead of 3.7 on 16x16; of 12 to 12, 2.3 instead of 3.6 on 64x64; of 8 to 8, 1.6 instead of 1.3.
 pub fn chosen(g: &Geometry) -> bool {
-    g.kernel == 3 && g.stride == 1 && g.inputs >= 8 && g.outputs >= 8 && Tiles::of(g).count >= 16
+    g.kernel == 3 && g.stride == 1 && g.inputs.min(g.outputs) >= 12 && Tiles::of(g).count >= 24
 }
 
 /// How the outputs are cut into tiles.
