@@ -156,7 +156,7 @@ impl Task<'_> {
                 // beyond the last window, which is inside the plane; the rest is SLACK.
                 unsafe { sum(x[start..].as_ptr(), distance, depths, &offsets[..taps], weight, &mut tile) };
                 for (channel, row) in tile.iter_mut().enumerate().take(outputs) {
-                    let bias = self.epilogue.bias.and_then(|bias| bias.get(first + channel)).copied().unwrap_or(0.0);
+                    let bias = self.epilogue.bias_of(first + channel);
                     let row = &mut row[..BLOCK];
                     match self.epilogue.slope {
                         Some(slope) => row.iter_mut().for_each(|y| {
@@ -393,6 +393,7 @@ pub fn weight_gradient(g: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
 mod tests {
     use super::super::direct;
     use super::*;
+    use crate::engine::candle::planes::random;
     use crate::tensor::Padding;
     use proptest::prelude::*;
 
@@ -412,13 +413,7 @@ mod tests {
             let size = kernel / 2;
             let padding = if reflect { Padding::Reflect(size) } else { Padding::Zeros(size) };
             let g = Geometry { batch, inputs, outputs, height, width, kernel, stride: 1, padding };
-            let mut state = seed;
-            let mut random = |count: usize| -> Vec<f32> {
-                (0..count).map(|_| {
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-                }).collect()
-            };
+            let mut random = random(seed);
             let (x, weight, bias) = (random(batch * inputs * height * width), random(outputs * inputs * g.taps()), random(outputs));
             let epilogue = Epilogue { bias: Some(&bias), slope };
             let gradient = random(batch * outputs * g.out_height() * g.out_width());

@@ -52,6 +52,14 @@ pub struct Epilogue<'a> {
     pub slope: Option<f32>,
 }
 
+impl Epilogue<'_> {
+    /// What is added to a channel; nothing to one that is not there.
+    #[inline(always)]
+    pub fn bias_of(&self, channel: usize) -> f32 {
+        self.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0.0)
+    }
+}
+
 /// The output, written by many tasks at disjoint places.
 #[derive(Clone, Copy)]
 pub struct Output(pub *mut f32);
@@ -120,7 +128,7 @@ impl Tiled for Run<'_> {
             };
             for (i, weight) in weight.chunks_exact(g.inputs * taps * CO).enumerate() {
                 let first = i * CO;
-                let bias = |c| epilogue.bias.and_then(|bias| bias.get(first + c)).copied().unwrap_or(0.0);
+                let bias = |c| epilogue.bias_of(first + c);
                 // SAFETY: the furthest load is plane inputs - 1, position end - 1 + (K - 1) rows + K - 1, which is inside the
                 // plane, plus less than `width` <= WIDEST; of the panel, its end.
                 unsafe {

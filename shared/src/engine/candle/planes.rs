@@ -149,3 +149,14 @@ pub fn apart(x: &[f32], height: usize, width: usize, row: usize, length: usize) 
         }
     })
 }
+
+/// Values in -1..1 for a test: as many as are asked for, always the same from the same seed.
+#[cfg(test)]
+pub fn random(seed: u32) -> impl FnMut(usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    move |count| (0..count).map(|_| next()).collect()
+}

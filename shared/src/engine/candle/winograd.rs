@@ -386,7 +386,7 @@ impl Forward<'_> {
     /// What becomes of the sums of one channel.
     #[inline(always)]
     fn finish(&self, channel: usize, sums: &mut [f32]) {
-        let bias = self.epilogue.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0.0);
+        let bias = self.epilogue.bias_of(channel);
         match self.epilogue.slope {
             None => sums.iter_mut().for_each(|y| *y += bias),
             Some(slope) => sums.iter_mut().for_each(|y| *y = if *y + bias > 0.0 { *y + bias } else { slope * (*y + bias) }),
@@ -428,6 +428,7 @@ fn forward_at(level: Level, g: &Geometry, x: &[f32], weight: &[f32], epilogue: &
 mod tests {
     use super::*;
     use crate::engine::candle::direct;
+    use crate::engine::candle::planes::random;
     use crate::tensor::Padding;
     use proptest::prelude::*;
 
@@ -442,13 +443,7 @@ mod tests {
         ) {
             let padding = if reflect { Padding::Reflect(size) } else { Padding::Zeros(size) };
             let g = Geometry { batch, inputs, outputs, height, width, kernel: 3, stride: 1, padding };
-            let mut state = seed;
-            let mut random = |count: usize| -> Vec<f32> {
-                (0..count).map(|_| {
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-                }).collect()
-            };
+            let mut random = random(seed);
             let (x, weight, bias) = (random(batch * inputs * height * width), random(outputs * inputs * 9), random(outputs));
             let epilogue = Epilogue { bias: Some(&bias), slope };
             let wanted = direct::direct(&g, &x, &weight, &epilogue);
